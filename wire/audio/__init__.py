@@ -1,0 +1,1 @@
+"""Sound as both sides know it: codecs, G.711 tables, resampling."""

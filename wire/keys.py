@@ -1,0 +1,38 @@
+"""Every key in Redis. No other module spells one.
+
+All keys carry the hash tag ``{twowire}``: on a Redis Cluster they share one slot, which the
+Lua scripts of placement need.
+"""
+
+from wire.ids import GatewayId, WorkerId
+
+_PREFIX = "{twowire}"
+
+ADVERTS = f"{_PREFIX}:workers"
+"""Hash: worker id to its advert (JSON)."""
+
+HEARTBEATS = f"{_PREFIX}:heartbeats"
+"""Sorted set: worker id by the server time, in seconds, until which it counts as alive."""
+
+CALL_LEASES = f"{_PREFIX}:calls"
+"""Hash: call id to the worker that serves it."""
+
+
+def worker_leases(worker: WorkerId | str) -> str:
+    """Sorted set: call id by the server time, in seconds, at which its lease on the worker ends."""
+    return f"{_PREFIX}:leases:{worker}"
+
+
+def worker_stream(worker: WorkerId | str) -> str:
+    """Stream: super-frames to one worker."""
+    return f"{_PREFIX}:up:{worker}"
+
+
+def gateway_stream(gateway: GatewayId | str) -> str:
+    """Stream: super-frames to one gateway."""
+    return f"{_PREFIX}:down:{gateway}"
+
+
+def spent_token(nonce: str) -> str:
+    """String with a time to live: this one-time token was used."""
+    return f"{_PREFIX}:spent:{nonce}"
