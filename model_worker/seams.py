@@ -1,0 +1,204 @@
+"""The seams of the worker: what an engine is, and the components an engine may be made of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from wire.ids import NO_TURN, CallId, TurnId
+from wire.messages import DecisionKind, Playback, Voice
+
+Pcm = npt.NDArray[np.int16]
+"""Mono PCM, shape ``(samples,)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do; placement, chunker and scheduler follow it, nothing is hard-wired."""
+
+    engine: str
+    chunk_ms: int
+    """Length of one chunk: 80, 400 or 1000 with the engines we know."""
+    first_chunk_ms: int
+    """Length of the first chunk where it differs (MiniCPM-o: 1035), else ``chunk_ms``."""
+    input_rate_hz: int
+    output_rate_hz: int
+    explicit_decision: bool
+    """The model emits a listen/speak token itself, rather than us reading it off its output."""
+    hears_while_speaking: bool
+    sessions: int
+    """How many calls one instance serves at once."""
+    context_s: float | None = None
+    """How much of a call it remembers; None where that is unbounded."""
+    languages: tuple[str, ...] = ("en",)
+    licence_note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """What an engine is told about a call when it opens."""
+
+    agent: str
+    caller: str = ""
+    callee: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepInput:
+    """One chunk of one call, ready to be decided on."""
+
+    call: CallId
+    index: int
+    pcm: Pcm
+    """int16 at ``Capabilities.input_rate_hz``; its length is the chunk's."""
+    playback_s: tuple[TurnId, float] = (NO_TURN, 0.0)
+    """The open turn and how many seconds of it the caller has heard by the end of the chunk."""
+    dtmf: str = ""
+    """Keys pressed during the chunk, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A piece of the agent's voice: int16 at ``Capabilities.output_rate_hz``, and the words that begin in it."""
+
+    pcm: Pcm
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Final words of one side, for the transcript."""
+
+    voice: Voice
+    text: str
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something to be done to the call when the turn in which it stands has been played.
+
+    Names: ``hangup``, ``transfer`` (argument ``to``), ``voicemail``.
+    """
+
+    name: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What the engine decided after one chunk, and what it says from here on.
+
+    A turn starts with the first output that names it. ``speech`` belongs to ``turn``;
+    ``turn_done`` closes it. A LISTEN decision carries no speech.
+    """
+
+    call: CallId
+    index: int
+    decision: DecisionKind
+    turn: TurnId = NO_TURN
+    speech: Sequence[Speech] = ()
+    turn_done: bool = False
+    said: Sequence[Said] = ()
+    actions: Sequence[Action] = ()
+    p_speak: float | None = None
+
+
+class UnknownAgentError(Exception):
+    """The call asks for an agent this worker does not have."""
+
+
+class Engine(Protocol):
+    """A duplex model serving many calls. Synchronous, without clock or tasks, one thread.
+
+    ``step`` gets the due chunk of every call that has one (a ragged batch) and returns one
+    output per input, in any order. A fault of one call is that call's: the engine answers for
+    the others.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def open(self, call: CallId, spec: CallSpec) -> None:
+        """Begin a call. Raises UnknownAgentError."""
+
+    def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
+        """Decide on one chunk of each call."""
+
+    def interrupt(self, call: CallId, turn: TurnId, heard_s: float) -> None:
+        """The caller barged in: the turn ended after ``heard_s`` seconds of it. Cut the history there."""
+
+    def history(self, call: CallId) -> list[dict[str, Any]]:
+        """What was said and heard so far, oldest first: ``{"voice", "text", "turn", "cut"}``."""
+
+    def close(self, call: CallId) -> None:
+        """End a call and free what it held. Unknown calls are ignored."""
+
+
+class Vad(Protocol):
+    """Speech detection for one call."""
+
+    def push(self, pcm: Pcm) -> list[float]:
+        """Feed 16 kHz int16 of any length; returns p(speech) of each 32 ms frame it completes."""
+
+    def reset(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What was recognized in one utterance; ``text`` is empty when nothing in the grammar fits."""
+
+    text: str
+    confidence: float
+    """0 to 1; compare with the engine's rejection threshold."""
+
+
+class Asr(Protocol):
+    """Recognizer of many calls at once; calls never block, results are polled."""
+
+    def start(self, call: CallId, phrases: Sequence[str]) -> None:
+        """Begin an utterance in which one of ``phrases`` is expected. Drops an unfinished one."""
+
+    def feed(self, call: CallId, pcm: Pcm) -> None:
+        """Add 16 kHz int16 of any length to the utterance."""
+
+    def finish(self, call: CallId) -> None:
+        """The utterance is over; its result becomes ready."""
+
+    def poll(self, timeout_s: float) -> dict[CallId, Recognition]:
+        """Results that became ready, waiting up to ``timeout_s`` for those asked for."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of synthesized speech: where it starts, in samples of the voice."""
+
+    text: str
+    start_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Synthesized speech: int16 at ``sample_rate_hz`` with its word timings."""
+
+    pcm: Pcm
+    sample_rate_hz: int
+    words: Sequence[Word]
+
+
+class Tts(Protocol):
+    """A voice. Blocking; a sentence takes milliseconds on the CPU voices."""
+
+    def synthesize(self, text: str) -> Utterance:
+        """Speak one sentence. Raises TtsError."""
+
+    def close(self) -> None: ...
+
+
+class TtsError(Exception):
+    """The voice could not speak; the text names the engine and the remedy."""
