@@ -1,0 +1,1 @@
+"""The gateway: owns every call from the first packet to the last, and lets a worker serve it."""

@@ -1,0 +1,367 @@
+"""One call, composed and pure: media, events and ``now`` in, effects out.
+
+Every input is followed by draining ``poll()`` to None. A call never sleeps, logs or reads a
+clock, which makes an hour-long call a test of seconds and a recorded one replayable.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import assert_never
+
+from gateway.effects import (
+    ClearAudio,
+    Effect,
+    EndLeg,
+    NoteDecision,
+    NoteDropped,
+    NoteEnded,
+    NoteFirstAudio,
+    NoteTranscript,
+    NoteTurnEnded,
+    SendAudio,
+    SendMark,
+    SendUp,
+    TurnEnd,
+)
+from gateway.events import CallEvent, GatewayStopping, KeyPressed, LegEnded, MarkPlayed, WorkerSaid
+from gateway.seams import CallSetup
+from gateway.turn.chunker import Chunk, Chunker
+from gateway.turn.ledger import Ledger
+from gateway.turn.machine import TurnEvent, TurnMachine
+from gateway.turn.overlap import FRAME_MS, OverlapPolicy, SpeechOnset
+from gateway.turn.playout import Playout
+from gateway.turn.text_spans import TextSpans
+from wire.bus.seam import Lease
+from wire.ids import NO_TURN, GatewayId, TurnId
+from wire.messages import (
+    AudioChunk,
+    CallClosed,
+    CallFailed,
+    CallOpened,
+    Decision,
+    DecisionKind,
+    DownMessage,
+    Dtmf,
+    Playback,
+    SoundEvent,
+    SpeechChunk,
+    ToolCall,
+    Transcript,
+    TurnCancelled,
+    TurnDone,
+    WorkerDraining,
+)
+
+MARK_EVERY_S = 0.4  # one per chunk: the worker learns the position once per chunk anyway
+MARK_GRACE_S = 2.0  # a completed turn whose last mark never returns counts as played this long after the clock says so
+MAX_UNDECIDED = 256  # chunks whose decision is awaited; older ones count as missing
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Bounds of one call. ``media_timeout_s``: without audio for this long the leg counts as dead."""
+
+    media_timeout_s: float = 4.5  # noticed within 5 s: audio is looked at once per chunk
+    max_duration_s: float = 3_600.0
+
+
+class Call:
+    """A call from the moment its leg has media until it ends."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        gateway: GatewayId,
+        setup: CallSetup,
+        now: float,
+        limits: CallLimits | None = None,
+        overlap: OverlapPolicy | None = None,
+    ) -> None:
+        self.id = lease.call
+        self.setup = setup
+        self.epoch = 0
+        self.ended = False
+        self._limits = limits or CallLimits()
+        self._started_at = now
+        self._media_at = now
+        self._seq = 0
+        self._effects: deque[Effect] = deque()
+        self._chunker = Chunker(setup.codec, lease.chunk_ms, lease.first_chunk_ms)
+        self._turns = TurnMachine()
+        self._playout = Playout(setup.codec, setup.playout)
+        self._onset = SpeechOnset(setup.codec, overlap or OverlapPolicy())
+        self._onset_pending = bytearray()
+        self._newest_turn = NO_TURN
+        self._spans = TextSpans()
+        self._marked_samples = 0
+        self._undecided: deque[tuple[int, float]] = deque()  # (chunk index, complete at), oldest first
+        self._turn_cause_at: float | None = None  # completion of the chunk that opened the turn; None once audible
+        self._after_turn: EndLeg | None = None
+        self._received_samples = 0
+        self._missing_decisions = 0
+        self._up(
+            CallOpened(
+                self.id,
+                self.epoch,
+                self._next_seq(),
+                gateway,
+                setup.codec,
+                setup.agent,
+                setup.caller,
+                setup.callee,
+                dict(setup.variables),
+            )
+        )
+
+    @property
+    def wanted_bytes(self) -> int:
+        """How much media makes a wake-up worthwhile: a frame while the agent is audible, else a whole chunk."""
+        if self._turns.has_floor:
+            return min(self._onset.frame_bytes - len(self._onset_pending), self._chunker.missing_bytes)
+        return self._chunker.missing_bytes
+
+    def receive_media(self, payload: bytes | bytearray, now: float) -> None:
+        """Take what the caller said since the last time, any number of bytes in the leg's codec."""
+        if self.ended:
+            return
+        self._media_at = now
+        self._received_samples += len(payload) // self.setup.codec.bytes_per_sample
+        if self._turns.has_floor:
+            self._watch_overlap(payload, now)
+        for chunk in self._chunker.push(payload):
+            self._send_chunk(chunk, now)
+
+    def receive(self, event: CallEvent, now: float) -> None:
+        """Take one event."""
+        if self.ended:
+            return
+        match event:
+            case WorkerSaid(message):
+                self._receive_worker(message, now)
+            case MarkPlayed(name):
+                self._receive_mark(name, now)
+            case KeyPressed(digit):
+                self._up(Dtmf(self.id, self.epoch, self._next_seq(), digit, self._received_samples))
+            case LegEnded(reason):
+                self._end(reason, now)
+            case GatewayStopping(reason):
+                self._effects.append(EndLeg("hangup"))
+                self._end(reason, now)
+            case _:
+                assert_never(event)
+
+    def handle_deadline(self, now: float) -> None:
+        """Do what is due: feed the leg, notice the end of a turn, a dead leg, an endless call."""
+        if self.ended:
+            return
+        if now >= self._media_at + self._limits.media_timeout_s:
+            self._effects.append(EndLeg("failed"))
+            self._end("media_timeout", now)
+        elif now >= self._started_at + self._limits.max_duration_s:
+            self._effects.append(EndLeg("hangup"))
+            self._end("max_duration", now)
+        elif self._turns.has_floor:
+            self._feed_leg(now)
+            self._finish_if_played(now, marked=False)
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_deadline`` has something to do; None once the call has ended."""
+        if self.ended:
+            return None
+        due = min(self._media_at + self._limits.media_timeout_s, self._started_at + self._limits.max_duration_s)
+        if self._turns.has_floor:
+            take = self._playout.next_take()
+            if take is not None:
+                due = min(due, take)
+            elif self._playout.all_sent():
+                due = min(due, self._played_out_at())
+        return due
+
+    def poll(self) -> Effect | None:
+        """The next effect, None when all are drained."""
+        return self._effects.popleft() if self._effects else None
+
+    def stats(self) -> dict[str, float]:
+        """Plain counts since the call began."""
+        return {
+            "received_samples": self._received_samples,
+            "undecided_chunks": len(self._undecided),
+            "missing_decisions": self._missing_decisions,
+            "underruns": self._playout.underruns,
+            "underrun_s": self._playout.underrun_s,
+            "lost_speech_samples": self._playout.lost_samples,
+        }
+
+    def _next_seq(self) -> int:
+        seq = self._seq
+        self._seq += 1
+        return seq
+
+    def _up(self, message: CallOpened | AudioChunk | TurnCancelled | Dtmf | CallClosed) -> None:
+        self._effects.append(SendUp(message))
+
+    def _send_chunk(self, chunk: Chunk, now: float) -> None:
+        if len(self._undecided) == MAX_UNDECIDED:
+            self._undecided.popleft()
+            self._missing_decisions += 1
+        self._undecided.append((chunk.index, now))
+        self._up(
+            AudioChunk(
+                self.id,
+                self.epoch,
+                self._next_seq(),
+                chunk.index,
+                chunk.start_samples,
+                0.0,
+                chunk.payload,
+                self._playback(now),
+            )
+        )
+
+    def _playback(self, now: float) -> Playback | None:
+        ledger = self._playout.ledger
+        if ledger is None:
+            return None
+        if self._turns.has_floor:
+            self._playout.advance(now)
+        return Playback(ledger.turn, ledger.generated, ledger.sent, ledger.played)
+
+    def _receive_worker(self, message: DownMessage, now: float) -> None:
+        if message.epoch != self.epoch:
+            self._effects.append(NoteDropped("epoch"))
+            return
+        match message:
+            case Decision():
+                self._receive_decision(message, now)
+            case SpeechChunk():
+                if self._open_turn(message.turn, now):
+                    self._spans.add(message.start_samples, message.text)
+                    self._playout.submit(message.start_samples, message.payload)
+                    self._feed_leg(now)
+            case TurnDone():
+                if self._open_turn(message.turn, now):
+                    self._turns.apply(TurnEvent.COMPLETED)
+                    self._playout.complete()
+                    self._feed_leg(now)
+                    self._finish_if_played(now, marked=False)
+            case Transcript():
+                self._effects.append(NoteTranscript(message, now - self._started_at))
+            case ToolCall():
+                self._after_turn = EndLeg(message.name, message.arguments)
+                if not self._turns.has_floor:
+                    self._leave(now)
+            case CallFailed():
+                self._effects.append(EndLeg("failed"))
+                self._end("worker_failed", now)
+            case SoundEvent() | WorkerDraining():
+                pass  # for the console and for hand-over; neither changes who speaks
+            case _:
+                assert_never(message)
+
+    def _receive_decision(self, decision: Decision, now: float) -> None:
+        while self._undecided and self._undecided[0][0] < decision.index:
+            self._undecided.popleft()
+            self._missing_decisions += 1
+        if not self._undecided or self._undecided[0][0] != decision.index:
+            self._effects.append(NoteDropped("unexpected_decision"))
+            return
+        _, complete_at = self._undecided.popleft()
+        self._effects.append(NoteDecision(decision, now - complete_at, now - self._started_at))
+        if decision.kind is DecisionKind.SPEAK and decision.turn > self._newest_turn:
+            self._open_turn(decision.turn, now)
+            self._turn_cause_at = complete_at
+
+    def _open_turn(self, turn: TurnId, now: float) -> bool:
+        """Make sure ``turn`` is the open one; False, and a counted drop, when it is over already."""
+        if turn > self._newest_turn:
+            if self._turns.has_floor:
+                self._cancel(TurnEnd.SUPERSEDED, now)
+            self._newest_turn = turn
+            self._turns.apply(TurnEvent.OPENED)
+            self._playout.open(turn)
+            self._spans = TextSpans()
+            self._marked_samples = 0
+            self._turn_cause_at = now
+            self._onset.reset()
+            self._onset_pending.clear()
+            return True
+        if turn == self._newest_turn and self._turns.has_floor and not self._playout.completed:
+            return True
+        self._effects.append(NoteDropped("old_turn"))
+        return False
+
+    def _feed_leg(self, now: float) -> None:
+        while (piece := self._playout.take(now)) is not None:
+            if self._turn_cause_at is not None:
+                self._effects.append(
+                    NoteFirstAudio(self._newest_turn, now - self._turn_cause_at, now - self._started_at)
+                )
+                self._turn_cause_at = None
+            self._effects.append(SendAudio(piece.payload))
+            due_samples = self._marked_samples + MARK_EVERY_S * self.setup.codec.sample_rate_hz
+            if self.setup.playout.marks and (piece.last or piece.sent_samples >= due_samples):
+                self._marked_samples = piece.sent_samples
+                self._effects.append(SendMark(f"{self._newest_turn}:{piece.sent_samples}"))
+
+    def _receive_mark(self, name: str, now: float) -> None:
+        turn, _, samples = name.partition(":")
+        if not (turn.isdecimal() and samples.isdecimal()):
+            self._effects.append(NoteDropped("foreign_mark"))
+        elif int(turn) == self._newest_turn and self._turns.has_floor:
+            self._playout.acknowledge(int(samples))
+            self._finish_if_played(now, marked=True)
+        # else a mark of a turn that was cleared: Twilio echoes it, but it was not played
+
+    def _played_out_at(self) -> float:
+        grace_s = MARK_GRACE_S if self.setup.playout.marks else 0.0
+        return self._playout.audible_until() + grace_s
+
+    def _finish_if_played(self, now: float, *, marked: bool) -> None:
+        """Close a completed turn once its last sample was heard, by mark or by the clock."""
+        if not self._playout.all_sent():
+            return
+        ledger = self._playout.ledger
+        assert ledger is not None, "a completed turn has a ledger"
+        if (marked and ledger.played == ledger.sent) or now >= self._played_out_at():
+            self._close_turn(TurnEvent.PLAYED_OUT, TurnEnd.PLAYED, now)
+            if self._after_turn is not None:
+                self._leave(now)
+
+    def _watch_overlap(self, payload: bytes | bytearray, now: float) -> None:
+        """Yield the floor when the caller speaks while the agent is audible."""
+        self._onset_pending += payload
+        size = self._onset.frame_bytes
+        while len(self._onset_pending) >= size:
+            frame = bytes(self._onset_pending[:size])
+            del self._onset_pending[:size]
+            if now > self._playout.audible_until():
+                self._onset.reset()  # nothing to be talked over yet, or any more
+            elif self._onset.push(frame):
+                onset_s = self._onset.voiced_frames * FRAME_MS / 1_000
+                self._cancel(TurnEnd.BARGED_IN, now, stop_s=onset_s)
+                return
+
+    def _cancel(self, end: TurnEnd, now: float, stop_s: float | None = None) -> None:
+        """Stop the open turn now: the leg drops it, the worker learns what was heard."""
+        self._effects.append(ClearAudio())
+        ledger = self._close_turn(TurnEvent.CANCELLED, end, now, stop_s)
+        self._up(TurnCancelled(self.id, self.epoch, self._next_seq(), ledger.turn, ledger.played, end.value))
+
+    def _close_turn(self, event: TurnEvent, end: TurnEnd, now: float, stop_s: float | None = None) -> Ledger:
+        self._turns.apply(event)
+        ledger = self._playout.close(now, played_out=event is TurnEvent.PLAYED_OUT)
+        heard, unheard = self._spans.split(ledger.played)
+        self._effects.append(NoteTurnEnded(ledger, end, heard, unheard, now - self._started_at, stop_s))
+        return ledger
+
+    def _leave(self, now: float) -> None:
+        assert self._after_turn is not None, "something to do after the turn"
+        self._effects.append(self._after_turn)
+        self._end(f"agent_{self._after_turn.action}", now)
+
+    def _end(self, reason: str, now: float) -> None:
+        if self._turns.has_floor:
+            self._close_turn(TurnEvent.CANCELLED, TurnEnd.CALL_ENDED, now)
+        self._up(CallClosed(self.id, self.epoch, self._next_seq(), reason))
+        self._effects.append(NoteEnded(reason, now - self._started_at))
+        self.ended = True

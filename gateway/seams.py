@@ -1,0 +1,38 @@
+"""What the runner asks of a door: the seam every transport fills."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.turn.playout import PlayoutProfile
+from wire.audio.codecs import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class CallSetup:
+    """What a door knows of a call before it is answered. Numbers are the caller's: never log them bare."""
+
+    door: str
+    codec: Codec
+    playout: PlayoutProfile
+    agent: str
+    caller: str = ""
+    callee: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Untrusted words from outside."""
+
+
+class Leg(Protocol):
+    """The caller's side of one call, as the runner drives it. No method blocks or raises."""
+
+    def send_audio(self, payload: bytes) -> None:
+        """Play bytes of the leg's codec after what was sent before."""
+
+    def send_mark(self, name: str) -> None:
+        """Report ``MarkPlayed(name)`` once everything sent so far was played."""
+
+    def clear(self) -> None:
+        """Drop what was sent and not played yet."""
+
+    def end(self, action: str, arguments: Mapping[str, str]) -> None:
+        """Hang up or hand on, see ``effects.EndLeg``. A leg that is gone already ignores it."""
