@@ -92,6 +92,7 @@ class Call:
         self._onset = SpeechOnset(setup.codec, overlap or OverlapPolicy())
         self._onset_pending = bytearray()
         self._newest_turn = NO_TURN
+        self._played_turn = NO_TURN
         self._spans = TextSpans()
         self._marked_samples = 0
         self._undecided: deque[tuple[int, float]] = deque()  # (chunk index, complete at), oldest first
@@ -247,9 +248,7 @@ class Call:
             case Transcript():
                 self._effects.append(NoteTranscript(message, now - self._started_at))
             case ToolCall():
-                self._after_turn = EndLeg(message.name, message.arguments)
-                if not self._turns.has_floor:
-                    self._leave(now)
+                self._receive_tool_call(message, now)
             case CallFailed():
                 self._effects.append(EndLeg("failed"))
                 self._end("worker_failed", now)
@@ -257,6 +256,15 @@ class Call:
                 pass  # for the console and for hand-over; neither changes who speaks
             case _:
                 assert_never(message)
+
+    def _receive_tool_call(self, call: ToolCall, now: float) -> None:
+        if call.turn != NO_TURN and call.turn == self._newest_turn and self._turns.has_floor:
+            self._after_turn = EndLeg(call.name, call.arguments)
+        elif call.turn == NO_TURN or call.turn == self._played_turn:
+            self._after_turn = EndLeg(call.name, call.arguments)
+            self._leave(now)
+        else:
+            self._effects.append(NoteDropped("old_turn"))
 
     def _receive_decision(self, decision: Decision, now: float) -> None:
         while self._undecided and self._undecided[0][0] < decision.index:
@@ -350,6 +358,10 @@ class Call:
     def _close_turn(self, event: TurnEvent, end: TurnEnd, now: float, stop_s: float | None = None) -> Ledger:
         self._turns.apply(event)
         ledger = self._playout.close(now, played_out=event is TurnEvent.PLAYED_OUT)
+        if end is TurnEnd.PLAYED:
+            self._played_turn = ledger.turn
+        else:
+            self._after_turn = None
         heard, unheard = self._spans.split(ledger.played)
         self._effects.append(NoteTurnEnded(ledger, end, heard, unheard, now - self._started_at, stop_s))
         return ledger

@@ -154,10 +154,14 @@ class Transcript(Message, frozen=True, array_like=True, tag=20):
 
 
 class ToolCall(Message, frozen=True, array_like=True, tag=21):
-    """The agent wants something done to the call once its open turn has been played."""
+    """The agent wants something done to the call once ``turn`` has been played; at once when it is 0.
+
+    It is dropped with the turn when the caller barges into it: the agent decides anew.
+    """
 
     name: str
     arguments: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it per instance
+    turn: TurnId = NO_TURN
 
 
 class SoundEvent(Message, frozen=True, array_like=True, tag=22):

@@ -1,0 +1,1 @@
+"""The Twilio door, pure: stream messages, signatures, tokens, TwiML."""
