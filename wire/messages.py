@@ -69,7 +69,7 @@ class CallOpened(Message, frozen=True, array_like=True, tag=1):
     agent: str
     caller: str = ""
     callee: str = ""
-    variables: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it per instance
+    variables: dict[str, str] = {}
 
 
 class AudioChunk(Message, frozen=True, array_like=True, tag=2):
@@ -160,7 +160,7 @@ class ToolCall(Message, frozen=True, array_like=True, tag=21):
     """
 
     name: str
-    arguments: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it per instance
+    arguments: dict[str, str] = {}
     turn: TurnId = NO_TURN
 
 

@@ -1,12 +1,13 @@
 """Cut the caller's audio into the chunks the model decides on."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from wire.audio.codecs import Codec
 
 
-class Chunk(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Chunk:
     """One whole chunk: ``payload`` is in the leg's codec, ``start_samples`` its media time."""
 
     index: int

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import webrtcvad
+from wire.audio.g711 import decode
 
 from wire.audio.codecs import Codec
-from wire.audio.g711 import decode
 
 FRAME_MS = 20
 

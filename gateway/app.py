@@ -1,0 +1,135 @@
+"""The gateway's composition root: configuration in, a running gateway out."""
+
+import asyncio
+import gc
+import signal
+import socket
+from contextlib import suppress
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from gateway.call import CallLimits
+from gateway.config import ConfigError, GatewayConfig
+from gateway.metrics import GatewayMetrics
+from gateway.runner.decision_log import DecisionLog
+from gateway.runner.hub import CallHub
+from gateway.transports.front_door import FrontDoor
+from gateway.web.operations import Operations
+from gateway.web.twilio_hooks import TwilioHooks
+from wire.bus.seam import Bus, OneTimeTokens, Placement
+from wire.ids import GatewayId
+
+log = structlog.get_logger()
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+class Gateway:
+    """One gateway process: listen, serve, drain."""
+
+    def __init__(self, config: GatewayConfig, bus: Bus, placement: Placement, tokens: OneTimeTokens) -> None:
+        self._config = config
+        self._bus = bus
+        self._placement = placement
+        self._tokens = tokens
+        self._decision_log: DecisionLog | None = None
+        self._hub: CallHub | None = None
+        self._http: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self.base_url = config.base_url
+
+    async def start(self) -> None:
+        """Listen and receive. Raises ConfigError (port taken, log unwritable) and BusUnavailableError."""
+        config = self._config
+        listener = self._listen()
+        if not config.public_url:
+            self.base_url = f"http://{config.host}:{listener.getsockname()[1]}"
+        if config.decision_log is not None:
+            try:
+                self._decision_log = DecisionLog(config.decision_log)
+            except OSError as error:
+                raise ConfigError(
+                    f"TWOWIRE_DECISION_LOG: cannot write {config.decision_log}: {error.strerror}"
+                ) from None
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        metrics = GatewayMetrics(registry, lambda: self._bus.stats)
+        self._hub = CallHub(
+            GatewayId(config.gateway_id),
+            self._bus,
+            self._placement,
+            metrics,
+            CallLimits(max_duration_s=config.max_call_s),
+            self._decision_log.write if self._decision_log else lambda _note: None,
+        )
+        hooks = TwilioHooks(config, self._hub, self._tokens, metrics, self.base_url)
+        operations = Operations(self._hub, registry, config.api_token.get_secret_value(), self.base_url)
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.add_routes(hooks.routes() + operations.routes())
+        self._http = web.AppRunner(app, handle_signals=False, access_log=None)
+        await self._http.setup()
+        http_server = self._http.server
+        assert http_server is not None, "a runner that was set up has its server"
+        await self._hub.start()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: FrontDoor(http_server, hooks.upgrade), sock=listener, backlog=1024
+        )
+        log.info("gateway.ready", url=self.base_url, gateway=config.gateway_id)
+
+    async def drain(self) -> None:
+        """Refuse new calls, let the live ones end, up to the drain limit."""
+        assert self._hub is not None, "a started gateway"
+        await self._hub.drain(self._config.drain_limit_s)
+
+    async def stop(self) -> None:
+        """End what is left and close everything."""
+        if self._server is not None:
+            self._server.close()
+        if self._hub is not None:
+            await self._hub.stop()
+        if self._http is not None:
+            await self._http.cleanup()
+        if self._decision_log is not None:
+            self._decision_log.close()
+        log.info("gateway.stopped")
+
+    def _listen(self) -> socket.socket:
+        config = self._config
+        try:
+            return socket.create_server((config.host, config.port), backlog=1024)
+        except OSError as error:
+            raise ConfigError(
+                f"TWOWIRE_HOST/TWOWIRE_PORT: cannot listen on {config.host}:{config.port}: {error.strerror}; "
+                "end the other program or choose another --port"
+            ) from None
+
+
+async def run_gateway(config: GatewayConfig, bus: Bus, placement: Placement, tokens: OneTimeTokens) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the drain."""
+    gateway = Gateway(config, bus, placement, tokens)
+    await gateway.start()
+    gc.collect()
+    gc.freeze()  # a full collection over all imports takes 40 ms, two ticks; what lives for ever need not be visited
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    hurry = asyncio.Event()
+
+    def on_signal() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    await stop.wait()
+    drain = asyncio.create_task(gateway.drain())
+    hurried = asyncio.create_task(hurry.wait())
+    await asyncio.wait((drain, hurried), return_when=asyncio.FIRST_COMPLETED)
+    for task in (drain, hurried):
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    await gateway.stop()

@@ -1,0 +1,81 @@
+"""The gateway's configuration: read once, from ``TWOWIRE_*`` in the environment, passed down in pieces."""
+
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wire.logs import LogFormat
+
+ENV_PREFIX = "TWOWIRE_"
+MIN_SECRET_CHARS = 16
+
+
+class ConfigError(Exception):
+    """A setting is missing or wrong; the text names it and says what to do."""
+
+
+def _gateway_id() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+class GatewayConfig(BaseSettings):
+    """Every setting of ``twowire serve``."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65_535, description="port for HTTP and media")
+    public_url: str = Field(
+        "", description="address under which Twilio reaches this gateway, e.g. https://voice.example.com"
+    )
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="the bus")
+    gateway_id: str = Field(default_factory=_gateway_id, description="unique name of this process")
+    twilio_auth_token: SecretStr = Field(description="auth token of the Twilio account; requests are checked with it")
+    api_token: SecretStr = Field(description="bearer token of /api")
+    agent: str = Field("front-desk", description="agent that answers")
+    drain_limit_s: float = Field(3_600.0, ge=0, description="how long live calls may go on after SIGTERM")
+    max_call_s: float = Field(3_600.0, gt=0, description="longest call")
+    decision_log: Path | None = Field(None, description="file that gets one JSON line per decision")
+    log_level: str = Field("info", description="debug, info, warning or error")
+    log_format: LogFormat = Field("console", description="console or json")
+
+    @field_validator("public_url")
+    @classmethod
+    def _no_path(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("expected an address that starts with http:// or https://")
+        return url.rstrip("/")
+
+    @field_validator("twilio_auth_token", "api_token")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr) -> SecretStr:
+        if len(secret.get_secret_value()) < MIN_SECRET_CHARS:
+            raise ValueError(f"expected at least {MIN_SECRET_CHARS} characters")
+        return secret
+
+    @property
+    def base_url(self) -> str:
+        """What Twilio signs and is told to call back: the public address, else where we listen."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+
+def load_config(**overrides: object) -> GatewayConfig:
+    """Read the environment; ``overrides`` are options of the command line. Raises ConfigError."""
+    try:
+        return GatewayConfig(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigError(explain(error, ENV_PREFIX)) from None
+
+
+def explain(error: ValidationError, prefix: str) -> str:
+    """One line per wrong setting, with its environment variable; never its value."""
+    lines = []
+    for fault in error.errors(include_input=False, include_url=False):
+        name = prefix + "_".join(str(part) for part in fault["loc"]).upper()
+        remedy = "set it in the environment" if fault["type"] == "missing" else fault["msg"]
+        lines.append(f"{name}: {remedy}")
+    return "\n".join(lines)

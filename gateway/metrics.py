@@ -1,0 +1,124 @@
+"""Every metric of the gateway, in one place. Base units, few label values, never a call id."""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from wire.bus.seam import BusStats
+
+# Around the chunk of 0.4 s and the answer times people notice: 0.2 s feels immediate, 1 s slow, 3 s broken.
+RESPONSE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
+# The bus takes 1 to 3 ms on one machine; 50 ms is a slow network, 0.4 s a chunk lost.
+BUS_BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0, 5.0)
+# A tick is 20 ms: one late by less is inaudible, by more is a packet missing from the caller's ear.
+LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+# 160 ms of speech are needed to be sure of it; peers take 350 to 500.
+BARGE_IN_BUCKETS_S = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.75, 1.0)
+
+
+class _BusCollector(Collector):
+    """Exposes the bus's own counters at scrape time."""
+
+    def __init__(self, stats: Callable[[], BusStats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._stats()
+        damaged = CounterMetricFamily(
+            "twowire_gateway_wire_damaged_frames", "Frames from the bus that could not be read.", labels=["reason"]
+        )
+        for reason, count in sorted((stats.damaged_frames or {}).items()):
+            damaged.add_metric([reason], count)
+        yield damaged
+        yield CounterMetricFamily(
+            "twowire_gateway_bus_stale_messages",
+            "Audio dropped because it was older than its time to live when it arrived.",
+            value=stats.stale_messages,
+        )
+        yield CounterMetricFamily(
+            "twowire_gateway_bus_unsent_messages",
+            "Messages dropped because the outbound buffer was full while the bus was away.",
+            value=stats.unsent_messages,
+        )
+
+
+class GatewayMetrics:
+    """The families of one gateway process; label children are bound by those who count."""
+
+    def __init__(self, registry: CollectorRegistry, bus_stats: Callable[[], BusStats]) -> None:
+        self.registry = registry
+        registry.register(_BusCollector(bus_stats))
+        self.calls_active = Gauge("twowire_gateway_calls_active", "Calls that have media now.", registry=registry)
+        self.calls = Counter(
+            "twowire_gateway_calls", "Calls that ended, by door and by how.", ["door", "outcome"], registry=registry
+        )
+        self.calls_refused = Counter(
+            "twowire_gateway_calls_refused",
+            "Calls not answered, by door and why.",
+            ["door", "reason"],
+            registry=registry,
+        )
+        self.decisions = Counter(
+            "twowire_gateway_decisions", "Decisions of the model, one per chunk.", ["decision"], registry=registry
+        )
+        self.decisions_missing = Counter(
+            "twowire_gateway_decisions_missing", "Chunks that never got a decision.", registry=registry
+        )
+        self.decision_latency = Histogram(
+            "twowire_gateway_decision_latency_seconds",
+            "From a chunk of the caller being complete to the decision on it being here.",
+            buckets=RESPONSE_BUCKETS_S,
+            registry=registry,
+        )
+        self.first_audio = Histogram(
+            "twowire_gateway_first_audio_seconds",
+            "From the chunk that made the model speak being complete to its voice leaving for the caller.",
+            ["door"],
+            buckets=RESPONSE_BUCKETS_S,
+            registry=registry,
+        )
+        self.barge_in_stop = Histogram(
+            "twowire_gateway_bargein_stop_seconds",
+            "From the caller's first sound over the agent's voice to the order to stop it.",
+            ["door"],
+            buckets=BARGE_IN_BUCKETS_S,
+            registry=registry,
+        )
+        self.turns = Counter(
+            "twowire_gateway_turns", "Turns of the agent, by how they ended.", ["end"], registry=registry
+        )
+        self.underruns = Counter(
+            "twowire_gateway_playout_underruns", "Gaps in the agent's voice within a turn.", registry=registry
+        )
+        self.underrun_seconds = Counter(
+            "twowire_gateway_playout_underrun_seconds", "Length of all those gaps together.", registry=registry
+        )
+        self.dropped = Counter(
+            "twowire_gateway_messages_dropped",
+            "Messages from workers that were not used.",
+            ["reason"],
+            registry=registry,
+        )
+        self.bad_input = Counter(
+            "twowire_gateway_bad_input",
+            "Input from outside that was refused or ignored.",
+            ["door", "reason"],
+            registry=registry,
+        )
+        self.call_faults = Counter(
+            "twowire_gateway_call_faults", "Calls ended because of a fault of ours.", registry=registry
+        )
+        self.bus_lag = Histogram(
+            "twowire_gateway_bus_lag_seconds",
+            "From a worker's message being on the bus to it being here.",
+            buckets=BUS_BUCKETS_S,
+            registry=registry,
+        )
+        self.loop_lag = Histogram(
+            "twowire_gateway_event_loop_lag_seconds",
+            "How late the 20 ms tick came.",
+            buckets=LAG_BUCKETS_S,
+            registry=registry,
+        )

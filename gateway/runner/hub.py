@@ -1,0 +1,202 @@
+"""All live calls of one gateway: admission, attachment, delivery, the tick, the drain."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+
+import structlog
+
+from gateway.call import Call, CallLimits
+from gateway.effects import NoteDecision
+from gateway.events import GatewayStopping, WorkerSaid
+from gateway.metrics import GatewayMetrics
+from gateway.runner.record import CallRecord
+from gateway.runner.session import CallSession
+from gateway.runner.ticker import Ticker
+from gateway.seams import CallSetup, Leg
+from wire.bus.seam import Bus, BusUnavailableError, Lease, Placement
+from wire.ids import CallId, GatewayId
+from wire.logs import Pii
+from wire.messages import AnyMessage, DownMessage
+
+log = structlog.get_logger()
+
+PENDING_LEASE_S = 60.0  # a call that was admitted must have media by then: the life of its token
+LIVE_LEASE_S = 20.0
+RENEW_EVERY_S = 5.0  # three renewals may be lost before a lease runs out
+MAX_RECORDS = 256
+
+
+class NoSlotError(Exception):
+    """Every worker is full, or none is there, or this gateway takes no new calls. ``reason`` is its label."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CallHub:
+    """The one place where calls begin and end. Everything runs on the event loop."""
+
+    def __init__(
+        self,
+        gateway: GatewayId,
+        bus: Bus,
+        placement: Placement,
+        metrics: GatewayMetrics,
+        limits: CallLimits,
+        on_decision: Callable[[NoteDecision], None],
+    ) -> None:
+        self.records: OrderedDict[CallId, CallRecord] = OrderedDict()
+        self.draining = False
+        self._gateway = gateway
+        self._bus = bus
+        self._placement = placement
+        self._metrics = metrics
+        self._limits = limits
+        self._on_decision = on_decision
+        self._sessions: dict[CallId, CallSession] = {}
+        self._loop = asyncio.get_running_loop()
+        self._ticker = Ticker(self._loop, self._on_tick)
+        self._renewal: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def start(self) -> None:
+        """Begin to receive from workers. Raises BusUnavailableError."""
+        await self._bus.start(self._deliver)
+        self._renewal = asyncio.create_task(self._renew_leases(), name="renew-leases")
+
+    async def stop(self) -> None:
+        """End every call and let go of the bus."""
+        for session in list(self._sessions.values()):
+            session.post(GatewayStopping())
+        self._ticker.stop()
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._bus.close()
+
+    async def drain(self, limit_s: float) -> None:
+        """Take no new calls; return when the last one has ended, or after ``limit_s``."""
+        self.draining = True
+        log.info("gateway.draining", calls=len(self._sessions), limit_s=limit_s)
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._empty.wait()
+        except TimeoutError:
+            log.warning("gateway.drain_limit", calls=len(self._sessions))
+
+    async def admit(self, call: CallId, agent: str, door: str) -> Lease:
+        """Hold a slot for a call before it is answered. Raises NoSlotError."""
+        reason = "draining" if self.draining else "no_slot"
+        lease = None
+        if not self.draining:
+            try:
+                lease = await self._placement.lease(call, PENDING_LEASE_S, agent)
+            except BusUnavailableError:
+                reason = "bus_unavailable"
+        if lease is None:
+            self._metrics.calls_refused.labels(door, reason).inc()
+            log.warning("call.refused", call=call, door=door, reason=reason)
+            raise NoSlotError(reason)
+        return lease
+
+    def is_live(self, call: CallId) -> bool:
+        return call in self._sessions
+
+    def attach(self, lease: Lease, setup: CallSetup, leg: Leg) -> CallSession:
+        """The leg of an admitted call has media: the call begins."""
+        assert lease.call not in self._sessions, "a live call has its leg"
+        record = CallRecord(lease.call, setup, lease.worker, lease.engine, started_unix_s=time.time())
+        session = CallSession(
+            Call(lease, self._gateway, setup, self._loop.time(), self._limits),
+            leg,
+            record,
+            self._metrics,
+            self._loop.time,
+            lambda message: self._bus.send(lease.worker, message),
+            self._on_decision,
+            self._on_ended,
+        )
+        self._sessions[lease.call] = session
+        self._remember(record)
+        self._metrics.calls_active.set(len(self._sessions))
+        self._empty.clear()
+        self._ticker.start()
+        log.info("call.started", call=lease.call, door=setup.door, worker=lease.worker, caller=Pii(setup.caller))
+        session.start()
+        return session
+
+    def _remember(self, record: CallRecord) -> None:
+        self.records[record.call] = record
+        self.records.move_to_end(record.call)
+        while len(self.records) > MAX_RECORDS + len(self._sessions):
+            oldest = next(iter(self.records))
+            if oldest in self._sessions:
+                self.records.move_to_end(oldest)
+            else:
+                del self.records[oldest]
+
+    def _on_tick(self, now: float, late_s: float) -> None:
+        self._metrics.loop_lag.observe(late_s)
+        for session in [s for s in self._sessions.values() if now >= s.due]:
+            session.wake(now)
+        if not self._sessions:
+            self._ticker.stop()
+
+    def _deliver(self, message: AnyMessage, lag_s: float) -> None:
+        self._metrics.bus_lag.observe(lag_s)
+        session = self._sessions.get(message.call)
+        if session is None:
+            # Speech that was on its way when the call ended is nothing unusual; the counter tells.
+            self._metrics.dropped.labels("unknown_call").inc()
+        elif isinstance(message, DownMessage):
+            session.post(WorkerSaid(message))
+        else:
+            self._metrics.dropped.labels("wrong_direction").inc()
+
+    def _on_ended(self, session: CallSession) -> None:
+        record = session.record
+        self._sessions.pop(record.call, None)
+        self._metrics.calls_active.set(len(self._sessions))
+        self._metrics.calls.labels(record.setup.door, record.outcome).inc()
+        if not self._sessions:
+            self._empty.set()
+        log.info(
+            "call.ended",
+            call=record.call,
+            outcome=record.outcome,
+            duration_s=record.duration_s,
+            turns=len(record.turns),
+            decisions=len(record.decisions),
+            missing_decisions=session.call.stats()["missing_decisions"],
+        )
+        self._spawn(self._release(record.call))
+
+    def release(self, call: CallId) -> None:
+        """Give back the slot of a call that was admitted and never attached."""
+        self._spawn(self._release(call))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _release(self, call: CallId) -> None:
+        try:
+            await self._placement.release(call)
+        except BusUnavailableError as error:
+            log.warning("lease.not_released", call=call, error=str(error))  # it runs out by itself
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            if self._sessions:
+                try:
+                    await self._placement.renew(list(self._sessions), LIVE_LEASE_S)
+                except BusUnavailableError as error:
+                    log.warning("lease.not_renewed", calls=len(self._sessions), error=str(error))

@@ -1,0 +1,173 @@
+"""One live call in the runner: its core, its leg, its mailbox."""
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from gateway.call import Call
+from gateway.effects import (
+    ClearAudio,
+    Effect,
+    EndLeg,
+    NoteDecision,
+    NoteDropped,
+    NoteEnded,
+    NoteFirstAudio,
+    NoteTranscript,
+    NoteTurnEnded,
+    SendAudio,
+    SendMark,
+    SendUp,
+    TurnEnd,
+)
+from gateway.events import CallEvent
+from gateway.metrics import GatewayMetrics
+from gateway.runner.record import CallRecord
+from gateway.seams import Leg
+from wire.messages import UpMessage
+
+log = structlog.get_logger()
+
+NEVER = float("inf")
+
+
+class CallSession:
+    """Takes one input at a time into the core, then performs every effect.
+
+    Inputs that arise while effects are performed wait in the mailbox. A fault in the core ends
+    this call and no other.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        leg: Leg,
+        record: CallRecord,
+        metrics: GatewayMetrics,
+        clock: Callable[[], float],
+        send_up: Callable[[UpMessage], None],
+        on_decision: Callable[[NoteDecision], None],
+        on_ended: Callable[["CallSession"], None],
+    ) -> None:
+        self.call = call
+        self.record = record
+        self.due = NEVER
+        """When the ticker must wake this call; the ticker reads it every tick."""
+        self._leg = leg
+        self._metrics = metrics
+        self._clock = clock
+        self._send_up = send_up
+        self._on_decision = on_decision
+        self._on_ended = on_ended
+        self._inbound = bytearray()
+        self._wanted_bytes = 0
+        self._mailbox: deque[CallEvent] = deque()
+        self._busy = False
+        door = record.setup.door
+        self._first_audio = metrics.first_audio.labels(door)
+        self._barge_in_stop = metrics.barge_in_stop.labels(door)
+        self._decisions = {kind: metrics.decisions.labels(kind) for kind in ("listen", "speak")}
+
+    def start(self) -> None:
+        """Perform what the core wanted from its first moment."""
+        self._drain()
+
+    def receive_media(self, payload: bytes) -> None:
+        """Bytes of the leg's codec, as they come; the core is woken when it has use for them."""
+        self._inbound += payload
+        if len(self._inbound) >= self._wanted_bytes and not self._busy:
+            inbound = self._inbound
+            self._inbound = bytearray()
+            self._guard(partial(self.call.receive_media, inbound, self._clock()))
+
+    def post(self, event: CallEvent) -> None:
+        """Put an event into the mailbox; it is taken at once unless another is being worked on."""
+        self._mailbox.append(event)
+        if not self._busy:
+            while self._mailbox:
+                self._guard(partial(self.call.receive, self._mailbox.popleft(), self._clock()))
+
+    def wake(self, now: float) -> None:
+        """The time in ``due`` has come."""
+        self._guard(partial(self.call.handle_deadline, now))
+
+    def _guard(self, turn: Callable[[], None]) -> None:
+        """One input, then every effect."""
+        if self.call.ended:
+            return
+        self._busy = True
+        try:
+            turn()
+            self._drain()
+        except Exception:
+            log.exception("call.fault", call=self.call.id)
+            self._metrics.call_faults.inc()
+            self._fail()
+        finally:
+            self._busy = False
+
+    def _drain(self) -> None:
+        while (effect := self.call.poll()) is not None:
+            self._perform(effect)
+        self._wanted_bytes = self.call.wanted_bytes
+        due = self.call.next_deadline()
+        self.due = NEVER if due is None else due
+
+    def _fail(self) -> None:
+        """End a call whose core broke an invariant: nothing more of it can be trusted."""
+        self.call.ended = True
+        self.due = NEVER
+        self._leg.end("failed", {})
+        self._finish("fault", None)
+
+    def _finish(self, reason: str, duration_s: float | None) -> None:
+        self.record.state = "ended"
+        self.record.outcome = reason
+        self.record.duration_s = duration_s
+        self._on_ended(self)
+
+    def _perform(self, effect: Effect) -> None:
+        # Ordered by how often each comes.
+        match effect:
+            case SendUp(message):
+                self._send_up(message)
+            case NoteDecision(decision, latency_s):
+                self._decisions[decision.kind.value].inc()
+                self._metrics.decision_latency.observe(latency_s)
+                self.record.decisions.append(effect)
+                self._on_decision(effect)
+            case SendAudio(payload):
+                self._leg.send_audio(payload)
+            case SendMark(name):
+                self._leg.send_mark(name)
+            case ClearAudio():
+                self._leg.clear()
+            case NoteFirstAudio(_, latency_s):
+                self._first_audio.observe(latency_s)
+                self.record.note_first_audio(effect)
+            case NoteTurnEnded():
+                self._note_turn(effect)
+            case NoteTranscript():
+                self.record.note_transcript(effect)
+            case NoteDropped(reason):
+                self._metrics.dropped.labels(reason).inc()
+            case EndLeg(action, arguments):
+                self.record.after = (action, dict(arguments))
+                self._leg.end(action, arguments)
+            case NoteEnded(reason, duration_s):
+                self._count_totals()
+                self._finish(reason, duration_s)
+
+    def _note_turn(self, note: NoteTurnEnded) -> None:
+        self._metrics.turns.labels(note.end.value).inc()
+        if note.end is TurnEnd.BARGED_IN and note.stop_s is not None:
+            self._barge_in_stop.observe(note.stop_s)
+        self.record.note_turn(note)
+
+    def _count_totals(self) -> None:
+        stats = self.call.stats()
+        self._metrics.underruns.inc(stats["underruns"])
+        self._metrics.underrun_seconds.inc(stats["underrun_s"])
+        self._metrics.decisions_missing.inc(stats["missing_decisions"])

@@ -1,0 +1,1 @@
+"""Sockets: the thin shells between the network and the runner."""

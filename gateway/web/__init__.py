@@ -1,0 +1,1 @@
+"""HTTP: Twilio's webhooks, health, metrics, the call API."""

@@ -1,0 +1,128 @@
+"""Twilio's webhooks, and the check that a media stream belongs to a call one of them admitted."""
+
+import re
+import secrets
+import time
+
+import structlog
+from aiohttp import web
+from picows import WSListener, WSUpgradeRequest
+
+from gateway.config import GatewayConfig
+from gateway.metrics import GatewayMetrics
+from gateway.runner.hub import CallHub, NoSlotError
+from gateway.runner.session import CallSession
+from gateway.seams import CallSetup, Leg
+from gateway.transports.front_door import MEDIA_PATH
+from gateway.transports.twilio_leg import TWILIO_PLAYOUT
+from gateway.transports.twilio_socket import StreamRefusedError, TwilioSocket
+from gateway.twilio import twiml
+from gateway.twilio.messages import CODEC
+from gateway.twilio.signature import SIGNATURE_HEADER, SignatureChecker
+from gateway.twilio.stream import StreamStarted
+from gateway.twilio.tokens import TOKEN_TTL_S, InvalidTokenError, TokenMint
+from wire.bus.seam import BusUnavailableError, OneTimeTokens
+from wire.ids import CallId
+
+log = structlog.get_logger()
+
+VOICE_PATH = "/twilio/voice"
+AFTER_PATH = "/twilio/after"
+MAX_PENDING = 10_000  # admitted calls whose stream has not come; each lasts a minute at most
+_CALL_SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class TwilioHooks:
+    """Answers ``/twilio/voice`` and ``/twilio/after``, and decides on media sockets."""
+
+    def __init__(
+        self, config: GatewayConfig, hub: CallHub, tokens: OneTimeTokens, metrics: GatewayMetrics, base_url: str
+    ) -> None:
+        auth_token = config.twilio_auth_token.get_secret_value()
+        self._agent = config.agent
+        self._hub = hub
+        self._tokens = tokens
+        self._metrics = metrics
+        self._base_url = base_url
+        self._stream_url = "ws" + base_url.removeprefix("http") + MEDIA_PATH
+        self._signatures = SignatureChecker(auth_token)
+        self._mint = TokenMint(auth_token)
+        self._setups: dict[CallId, CallSetup] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post(VOICE_PATH, self._voice), web.post(AFTER_PATH, self._after)]
+
+    def upgrade(self, request: WSUpgradeRequest) -> WSListener | None:
+        """A media socket asks to be opened; its request carries a signature over the bare URL."""
+        if not self._signatures.accepts(self._stream_url, {}, request.headers.get(SIGNATURE_HEADER)):
+            self._metrics.bad_input.labels("twilio", "signature").inc()
+            return None
+        return TwilioSocket(self._begin, self._metrics)
+
+    async def _voice(self, request: web.Request) -> web.Response:
+        """A call comes in: hold a slot, then answer with a stream; without one, refuse before answering."""
+        params = await self._signed_params(request, VOICE_PATH)
+        call = CallId(params.get("CallSid", ""))
+        if not _CALL_SID.fullmatch(call):
+            raise web.HTTPBadRequest(text="CallSid is missing or malformed\n")
+        try:
+            await self._hub.admit(call, self._agent, door="twilio")
+        except NoSlotError:
+            return _twiml(twiml.reject_busy())
+        self._remember(call, params)
+        token = self._mint.mint(call, secrets.token_urlsafe(16), time.time())
+        return _twiml(twiml.connect_stream(self._stream_url, token, self._base_url + AFTER_PATH))
+
+    async def _after(self, request: web.Request) -> web.Response:
+        """The stream has ended, Twilio asks what comes next."""
+        params = await self._signed_params(request, AFTER_PATH)
+        record = self._hub.records.get(CallId(params.get("CallSid", "")))
+        action, arguments = ("hangup", {}) if record is None else record.after
+        return _twiml(twiml.after_call(action, arguments))
+
+    async def _signed_params(self, request: web.Request, path: str) -> dict[str, str]:
+        """The form of a request that Twilio signed. Raises HTTPForbidden, before any other work is done."""
+        try:
+            form = await request.post()
+            params = {key: value for key, value in form.items() if isinstance(value, str)}
+        except (ValueError, UnicodeError):
+            raise web.HTTPBadRequest(text="the form cannot be read\n") from None
+        query = f"?{request.query_string}" if request.query_string else ""
+        signature = request.headers.get(SIGNATURE_HEADER)
+        if not self._signatures.accepts(self._base_url + path + query, params, signature):
+            self._metrics.bad_input.labels("twilio", "signature").inc()
+            raise web.HTTPForbidden(text="signature does not match\n")
+        return params
+
+    def _remember(self, call: CallId, params: dict[str, str]) -> None:
+        while len(self._setups) >= MAX_PENDING:
+            del self._setups[next(iter(self._setups))]
+        self._setups[call] = self._setup(params.get("From", ""), params.get("To", ""))
+
+    def _setup(self, caller: str, callee: str) -> CallSetup:
+        return CallSetup("twilio", CODEC, TWILIO_PLAYOUT, self._agent, caller, callee)
+
+    async def _begin(self, started: StreamStarted, leg: Leg) -> CallSession:
+        call = CallId(started.call_sid)
+        try:
+            claims = self._mint.check(started.token, call, time.time())
+        except InvalidTokenError as error:
+            log.warning("token.invalid", call=call, error=str(error))
+            raise StreamRefusedError("token") from None
+        try:
+            fresh = await self._tokens.spend(claims.nonce, ttl_s=2 * TOKEN_TTL_S)
+            if not fresh:
+                raise StreamRefusedError("token_replayed")
+            if self._hub.is_live(call):
+                raise StreamRefusedError("call_is_live")
+            lease = await self._hub.admit(call, self._agent, door="twilio")
+        except BusUnavailableError:
+            raise StreamRefusedError("bus_unavailable") from None
+        except NoSlotError as error:
+            raise StreamRefusedError(error.reason) from None
+        setup = self._setups.pop(call, None) or self._setup("", "")  # another gateway answered the webhook
+        return self._hub.attach(lease, setup, leg)
+
+
+def _twiml(text: str) -> web.Response:
+    return web.Response(text=text, content_type="text/xml")
