@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
-from picows.api import WSAutoPingStrategy, WSProtocol
+from picows.api import WSAutoPingStrategy, WSProtocol  # type: ignore[attr-defined]
 
 from gateway.transports.twilio_socket import MAX_MESSAGE_BYTES
 
@@ -44,7 +44,8 @@ class FrontDoor(asyncio.Protocol):
         self._head += data
         if len(self._head) < len(_MEDIA_REQUEST) and _MEDIA_REQUEST.startswith(self._head):
             return
-        assert self._transport is not None and self._timer is not None, "data comes after the connection"
+        assert self._transport is not None, "data comes after the connection"
+        assert self._timer is not None, "data comes after the connection"
         self._timer.cancel()
         if self._head.startswith(_MEDIA_REQUEST):
             self._hand_to_picows(self._transport)

@@ -1,9 +1,9 @@
 """The codecs in which a caller's audio crosses the bus."""
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Codec(str, Enum):
+class Codec(StrEnum):
     """Name on the wire; ``sample_rate_hz`` and ``bytes_per_sample`` follow from it."""
 
     PCMU = "PCMU"

@@ -1,0 +1,172 @@
+"""Playing a turn, and knowing what was heard of it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gateway.turn.playout import Playout, PlayoutProfile
+from wire.audio.codecs import Codec
+from wire.ids import TurnId
+
+TWILIO = PlayoutProfile(lead_s=0.4, piece_s=0.1, marks=True)
+RTP = PlayoutProfile(lead_s=0.02, piece_s=0.02, marks=False)
+
+
+def playing(samples: int, profile: PlayoutProfile = TWILIO) -> Playout:
+    playout = Playout(Codec.PCMU, profile)
+    playout.open(TurnId(1))
+    playout.submit(0, b"\x01" * samples)
+    return playout
+
+
+def test_the_leg_is_kept_four_tenths_of_a_second_ahead_of_the_ear():
+    playout = playing(16_000)
+    sent = {}
+    for ms in range(0, 1_000, 20):
+        piece = playout.take(10 + ms / 1_000)
+        if piece is not None:
+            sent[ms] = len(piece.payload)
+    assert sent[0] == 3_200
+    assert set(sent.values()) == {3_200, 800}
+    assert sum(sent.values()) == 3_200 + 9 * 800
+
+
+def test_rtp_gets_one_packet_a_tick():
+    playout = playing(1_600, RTP)
+    taken = [playout.take(10 + n * 0.02) for n in range(10)]
+    assert [len(piece.payload) for piece in taken if piece] == [160] * 10
+
+
+def test_barge_in_reports_what_the_caller_heard():
+    playout = playing(16_000)
+    playout.take(10.0)
+    for tenth in range(1, 5):
+        playout.take(10 + tenth / 10)
+    ledger = playout.close(10.45, played_out=False)
+    assert ledger.heard == 3_600
+    ledger.play_to(99_999)
+    assert (ledger.heard, ledger.played) == (3_600, 3_600)  # nothing plays after a barge-in
+
+
+def test_a_late_worker_is_an_underrun_and_the_clock_starts_anew():
+    playout = playing(800)
+    playout.take(10.0)
+    assert playout.take(10.2) is None
+    playout.submit(800, b"\x01" * 800)
+    playout.take(10.3)
+    assert playout.underruns == 1
+    assert abs(playout.underrun_s - 0.2) < 1e-9
+    assert playout.advance(10.35).played == 800 + 400
+
+
+def test_the_pause_between_turns_is_no_underrun():
+    playout = playing(800)
+    playout.complete()
+    playout.take(10.0)
+    playout.close(10.1, played_out=True)
+    playout.open(TurnId(2))
+    playout.submit(0, b"\x01" * 800)
+    playout.take(20.0)
+    assert playout.underruns == 0
+
+
+def test_the_tail_shorter_than_a_piece_is_played():
+    playout = playing(810)
+    assert len(playout.take(10.0).payload) == 810  # type: ignore[union-attr]
+    playout.submit(810, b"\x01" * 10)
+    assert playout.take(10.05) is None  # more may come
+    playout.complete()
+    piece = playout.take(10.06)
+    assert piece is not None
+    assert piece.last
+    assert piece.sent_samples == 820
+
+
+def test_a_hole_in_the_speech_is_silence_and_a_double_is_trimmed():
+    playout = playing(800)
+    playout.submit(1_000, b"\x01" * 600)
+    playout.submit(1_400, b"\x02" * 400)
+    assert playout.lost_samples == 200
+    playout.complete()
+    piece = playout.take(0.0)
+    assert piece is not None
+    assert piece.payload == b"\x01" * 800 + b"\xff" * 200 + b"\x01" * 600 + b"\x02" * 200
+
+
+@given(st.lists(st.integers(1, 4_000), min_size=1, max_size=12), st.floats(0, 3))
+def test_taking_on_any_grid_loses_and_repeats_nothing(sizes: list[int], jitter: float):
+    playout = Playout(Codec.PCMU, TWILIO)
+    playout.open(TurnId(1))
+    audio = bytes(n % 251 for n in range(sum(sizes)))
+    out, at, now = bytearray(), 0, 0.0
+    for size in sizes:
+        playout.submit(at, audio[at : at + size])
+        at += size
+        while (piece := playout.take(now)) is not None:
+            out += piece.payload
+        now += 0.02 + jitter
+    playout.complete()
+    while not playout.all_sent():
+        now = max(now + 0.001, playout.next_take() or 0.0)
+        piece = playout.take(now)
+        out += piece.payload if piece else b""
+    assert bytes(out) == audio
+
+
+class LedgerLaws(RuleBasedStateMachine):
+    """Whatever happens in whatever order: generated >= sent >= played, and none ever shrinks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.playout = Playout(Codec.PCMU, TWILIO)
+        self.turn = 1
+        self.playout.open(TurnId(1))
+        self.now = 0.0
+        self.completed = False
+        self.before = (0, 0, 0)
+
+    @rule(seconds=st.floats(0, 1))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.playout.advance(self.now)
+
+    @precondition(lambda self: not self.completed)
+    @rule(samples=st.integers(1, 3_200), overlap=st.integers(-50, 50))
+    def speech_arrives(self, samples: int, overlap: int) -> None:
+        assert self.playout.ledger
+        self.playout.submit(max(0, self.playout.ledger.generated + overlap), b"\x01" * samples)
+
+    @rule()
+    def leg_is_fed(self) -> None:
+        self.playout.take(self.now)
+
+    @rule(samples=st.integers(0, 100_000))
+    def mark_returns(self, samples: int) -> None:
+        self.playout.acknowledge(samples)
+
+    @precondition(lambda self: not self.completed)
+    @rule()
+    def worker_completes(self) -> None:
+        self.playout.complete()
+        self.completed = True
+
+    @rule(played_out=st.booleans())
+    def turn_ends(self, played_out: bool) -> None:
+        ledger = self.playout.close(self.now, played_out=played_out)
+        assert ledger.heard == ledger.played
+        self.turn += 1
+        self.playout.open(TurnId(self.turn))
+        self.completed = False
+        self.before = (0, 0, 0)
+
+    @invariant()
+    def nothing_is_counted_twice(self) -> None:
+        ledger = self.playout.ledger
+        assert ledger is not None
+        now = (ledger.generated, ledger.sent, ledger.played)
+        assert ledger.generated >= ledger.sent >= ledger.played >= 0
+        assert all(a <= b for a, b in zip(self.before, now, strict=True))
+        self.before = now
+
+
+TestLedgerLaws = LedgerLaws.TestCase
