@@ -16,8 +16,8 @@ from gateway.metrics import GatewayMetrics
 from gateway.runner.decision_log import DecisionLog
 from gateway.runner.hub import CallHub
 from gateway.transports.front_door import FrontDoor
+from gateway.transports.twilio_hooks import TwilioHooks
 from gateway.web.operations import Operations
-from gateway.web.twilio_hooks import TwilioHooks
 from wire.bus.seam import Bus, OneTimeTokens, Placement
 from wire.ids import GatewayId
 

@@ -363,7 +363,8 @@ class Call:
         else:
             self._after_turn = None
         heard, unheard = self._spans.split(ledger.played)
-        self._effects.append(NoteTurnEnded(ledger, end, heard, unheard, now - self._started_at, stop_s))
+        totals = Playback(ledger.turn, ledger.generated, ledger.sent, ledger.played)
+        self._effects.append(NoteTurnEnded(totals, end, heard, unheard, now - self._started_at, stop_s))
         return ledger
 
     def _leave(self, now: float) -> None:

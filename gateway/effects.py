@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gateway.turn.ledger import Ledger
 from wire.ids import TurnId
-from wire.messages import Decision, Transcript, UpMessage
+from wire.messages import Decision, Playback, Transcript, UpMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,12 @@ class TurnEnd(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NoteTurnEnded:
-    """A turn is over. ``stop_s`` is, for a barge-in, the time from the caller's onset to the clear."""
+    """A turn is over; ``ledger.played`` is what was heard of it.
 
-    ledger: Ledger
+    ``stop_s`` is, for a barge-in, the time from the caller's onset to the clear.
+    """
+
+    ledger: Playback
     end: TurnEnd
     text_heard: str
     text_unheard: str

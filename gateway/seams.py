@@ -4,8 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.turn.playout import PlayoutProfile
 from wire.audio.codecs import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutProfile:
+    """How a door wants its audio.
+
+    ``lead_s``: how far ahead of the caller's ear the leg is kept. ``piece_s``: the least it is
+    topped up by, except for the tail of a turn. ``marks``: the leg tells when a piece was played.
+    """
+
+    lead_s: float
+    piece_s: float
+    marks: bool
 
 
 @dataclass(frozen=True, slots=True)

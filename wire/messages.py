@@ -13,7 +13,7 @@ one wire version; anything else is a new version (``wire.codec.VERSION``).
 Durations are seconds, positions are samples at the rate of the call's codec.
 """
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -26,14 +26,14 @@ Seconds = Annotated[float, Meta(ge=0)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
-class DecisionKind(str, Enum):
+class DecisionKind(StrEnum):
     """What a duplex model chose after one chunk."""
 
     LISTEN = "listen"
     SPEAK = "speak"
 
 
-class Voice(str, Enum):
+class Voice(StrEnum):
     """Whose words a transcript holds."""
 
     CALLER = "caller"

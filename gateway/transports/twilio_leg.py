@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from picows import WSCloseCode, WSMsgType, WSTransport
 
-from gateway.turn.playout import PlayoutProfile
+from gateway.seams import PlayoutProfile
 from gateway.twilio.messages import StreamWriter
 
 TWILIO_PLAYOUT = PlayoutProfile(

@@ -8,22 +8,10 @@ playout point); a leg that acknowledges (Twilio marks) corrects the clock.
 
 from dataclasses import dataclass
 
+from gateway.seams import PlayoutProfile
 from gateway.turn.ledger import Ledger
 from wire.audio.codecs import Codec
 from wire.ids import TurnId
-
-
-@dataclass(frozen=True, slots=True)
-class PlayoutProfile:
-    """How a door wants its audio.
-
-    ``lead_s``: how far ahead of the caller's ear the leg is kept. ``piece_s``: the least it is
-    topped up by, except for the tail of a turn. ``marks``: the leg tells when a piece was played.
-    """
-
-    lead_s: float
-    piece_s: float
-    marks: bool
 
 
 @dataclass(frozen=True, slots=True)

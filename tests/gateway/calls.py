@@ -4,8 +4,7 @@ from typing import TypeVar
 
 from gateway.call import Call, CallLimits
 from gateway.effects import Effect, SendAudio, SendUp
-from gateway.seams import CallSetup
-from gateway.turn.playout import PlayoutProfile
+from gateway.seams import CallSetup, PlayoutProfile
 from wire.audio.codecs import Codec
 from wire.bus.seam import Lease
 from wire.ids import CallId, GatewayId, TurnId, WorkerId

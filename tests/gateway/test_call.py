@@ -196,7 +196,7 @@ def test_a_turn_is_over_when_its_last_mark_returns():
     driven.call.receive(MarkPlayed(driven.of(SendMark)[-1].name), 0.95)
     driven.drain()
     (note,) = driven.of(NoteTurnEnded)
-    assert (note.end, note.ledger.heard, note.text_unheard) == (TurnEnd.PLAYED, 4_000, "")
+    assert (note.end, note.ledger.played, note.text_unheard) == (TurnEnd.PLAYED, 4_000, "")
 
 
 def test_a_peer_that_never_returns_marks_does_not_hold_the_floor_for_ever():

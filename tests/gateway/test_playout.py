@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.turn.playout import Playout, PlayoutProfile
+from gateway.seams import PlayoutProfile
+from gateway.turn.playout import Playout
 from wire.audio.codecs import Codec
 from wire.ids import TurnId
 

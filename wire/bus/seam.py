@@ -26,6 +26,12 @@ class BusStats:
     """Audio that was older than its time to live when it arrived, and was dropped."""
     unsent_messages: int = 0
     """Messages dropped because the outbound buffer was full while Redis was away."""
+    repeated_superframes: int = 0
+    """Super-frames that were written twice, because the first answer got lost, and dropped once."""
+    lost_superframes: int = 0
+    """Super-frames that a peer wrote and that never arrived: the stream was trimmed or the server lost it."""
+    failed_deliveries: int = 0
+    """Messages whose receiver raised; the bus goes on with the next."""
 
 
 class Bus(Protocol):
@@ -34,7 +40,10 @@ class Bus(Protocol):
     stats: BusStats
 
     def send(self, to: WorkerId | GatewayId, message: AnyMessage) -> None:
-        """Queue a message; it leaves with the next flush, at most a few milliseconds later. Never blocks."""
+        """Queue a message; it leaves with the next flush, at most a few milliseconds later. Never blocks.
+
+        Raises ValueError for a message larger than any may be (``wire.codec.encode``).
+        """
 
     async def start(self, deliver: Deliver) -> None:
         """Begin to receive what is addressed to this process. Raises BusUnavailableError."""

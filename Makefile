@@ -1,0 +1,36 @@
+# Every target works on a bare machine with Python 3.11 to 3.13: `env` makes what the others share.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench env clean
+
+## demo: a gateway, an in-process bus and a CPU worker in one go, on 127.0.0.1:8080
+demo: env
+	$(BIN)/twowire demo $(ARGS)
+
+## test: every test that this machine can run (GPU tests skip themselves)
+test: env
+	$(BIN)/pytest $(ARGS)
+
+## lint: style, types, import contracts
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## bench: the load test at 1, 100 and 400 calls (a few minutes)
+bench: env
+	for calls in 1 100 400; do $(BIN)/python -m load_tests.twilio --calls $$calls --seconds 30 || exit 1; done
+
+env: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14) and f"twowire needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}; try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

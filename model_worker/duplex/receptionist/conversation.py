@@ -1,0 +1,198 @@
+"""One call of the receptionist: ear, dialog and voice, driven chunk by chunk.
+
+A step is ``listen``, then one poll of the recognizer for all calls (the engine's), then
+``decide``. Between steps the gateway may report ``interrupt``.
+"""
+
+from collections.abc import Callable
+
+from model_worker.dialog.agent import Agent, Ending, Spoken
+from model_worker.dialog.events import (
+    Act,
+    BargedIn,
+    Began,
+    Broken,
+    Expect,
+    Heard,
+    Input,
+    Key,
+    NotUnderstood,
+    Say,
+    Silence,
+    TimeUp,
+    TurnPlayed,
+)
+from model_worker.dialog.machine import Dialog
+from model_worker.dialog.table import State
+from model_worker.duplex.receptionist.ear import Ear
+from model_worker.duplex.receptionist.history import Entry, History
+from model_worker.duplex.receptionist.utterance import AgentTurn
+from model_worker.duplex.receptionist.voice import Rendered
+from model_worker.seams import Action, Recognition, Said, StepInput, StepOutput
+from wire.ids import NO_TURN, TurnId
+from wire.messages import DecisionKind, Voice
+
+INPUT_RATE_HZ = 16_000
+STALLED_S = 6.0  # a turn of which nothing more is heard for so long was lost on the way; three times what is kept ahead
+
+
+class Conversation:
+    """The state of one call. ``reject_below``: recognitions less sure than this count as not understood."""
+
+    def __init__(self, agent: Agent, ear: Ear, render: Callable[[Spoken], Rendered], reject_below: float) -> None:
+        self.history = History()
+        self.ear = ear
+        self.failed = False
+        self._render = render
+        self._dialog = Dialog(agent)
+        self._max_call_s = agent.max_call_minutes * 60
+        self._reject_below = reject_below
+        self._phrases: tuple[str, ...] = ()
+        self._elapsed_s = 0.0
+        self._quiet_s = 0.0  # since anybody spoke
+        self._unheard_s = 0.0  # since more of the open turn was heard
+        self._newest_turn = NO_TURN
+        self._turn: AgentTurn | None = None  # open: not played to its end, not cut
+        self._replaced: AgentTurn | None = None  # the gateway still reports how much of it was heard
+        self._turn_action: Action | None = None  # to go out with the end of the open turn
+        self._to_say: tuple[Spoken, ...] = ()
+        self._said: list[Said] = []
+        self._immediate: list[Action] = []
+
+    def listen(self, given: StepInput) -> None:
+        """Take one chunk: what was heard of the agent, the keys, the caller's sound."""
+        if self._dialog.state is State.NEW:
+            self._receive(Began())
+        chunk_s = len(given.pcm) / INPUT_RATE_HZ
+        self._elapsed_s += chunk_s
+        self._follow_playback(given.playback_s, chunk_s)
+        for digit in given.dtmf:
+            self.ear.drop_utterance()
+            self._quiet_s = 0.0
+            self.history.add(Entry(Voice.CALLER, f"pressed {digit}"))
+            self._receive(Key(digit))
+        if self._dialog.state is not State.ENDED:
+            self.ear.hear(given.pcm, self._phrases, agent_audible=self._turn is not None and not self._to_say)
+        idle = self._turn is None and not self._to_say and not self.ear.caller_has_floor
+        self._quiet_s = self._quiet_s + chunk_s if idle else 0.0
+
+    def decide(self, given: StepInput) -> StepOutput:
+        """What to do after the chunk. May raise TtsError."""
+        if (result := self.ear.take_result()) is not None:
+            self._take_result(result)
+        if self._elapsed_s >= self._max_call_s:
+            self._max_call_s = float("inf")
+            self._receive(TimeUp())
+        elif self._quiet_s > 0:
+            self._receive(Silence(self._quiet_s))
+        if self._to_say:
+            self._open_turn()
+        output = self._speak(given)
+        self._said, self._immediate = [], []
+        return output
+
+    def interrupt(self, turn: TurnId, heard_s: float) -> None:
+        """The gateway stopped a turn. Any but the open one and the one it replaced is ignored."""
+        if self._turn is not None and self._turn.id == turn:
+            self._cut_turn(self._turn.text_before(heard_s))
+            self.ear.agent_stopped()
+        elif self._replaced is not None and self._replaced.id == turn:
+            self.history.cut(turn, self._replaced.text_before(heard_s))
+            self._replaced = None
+
+    def break_off(self) -> None:
+        """After a fault: no more words; the caller is handed on as the agent file says of failures."""
+        self.failed = True
+        self._end_turn_early()
+        self._to_say, self._said = (), []
+        self._receive(Broken())
+
+    def hand_on(self, given: StepInput) -> StepOutput:
+        """The decision of a call that was broken off: the action, once, and from then on nothing."""
+        actions, self._immediate = self._immediate, []
+        return StepOutput(given.call, given.index, DecisionKind.LISTEN, actions=actions)
+
+    def _follow_playback(self, playback_s: tuple[TurnId, float], chunk_s: float) -> None:
+        turn = self._turn
+        if turn is None:
+            return
+        if playback_s[0] == turn.id and turn.hear(playback_s[1]):
+            self._unheard_s = 0.0
+        else:
+            self._unheard_s += chunk_s
+        if turn.played:
+            self._turn = self._turn_action = None
+            self._receive(TurnPlayed())
+        elif self._unheard_s >= STALLED_S:
+            self._cut_turn(turn.text_before(turn.heard_s))
+
+    def _cut_turn(self, heard_text: str) -> None:
+        assert self._turn is not None, "an open turn is cut"
+        self.history.cut(self._turn.id, heard_text)
+        self._turn = self._turn_action = None
+        self._quiet_s = 0.0
+        self._receive(BargedIn(heard_text))
+
+    def _take_result(self, result: Recognition) -> None:
+        if result.text and result.confidence >= self._reject_below:
+            self._said.append(Said(Voice.CALLER, result.text, result.confidence))
+            self.history.add(Entry(Voice.CALLER, result.text))
+            self._receive(Heard(result.text))
+        else:
+            self._receive(NotUnderstood())
+
+    def _receive(self, given: Input) -> None:
+        saying = False
+        for output in self._dialog.receive(given):
+            match output:
+                case Say(texts):
+                    saying = True
+                    self._to_say, self._turn_action = texts, None
+                    self._quiet_s = 0.0
+                case Expect(phrases):
+                    self._phrases = phrases
+                case Act(action, to) if saying:
+                    self._turn_action = _action(action, to)
+                case Act(action, to):
+                    self._to_say = ()
+                    self._end_turn_early()
+                    self._immediate.append(_action(action, to))
+
+    def _open_turn(self) -> None:
+        self._end_turn_early()
+        self._newest_turn = TurnId(self._newest_turn + 1)
+        self._turn = AgentTurn(self._newest_turn, self._to_say, self._render)
+        self._to_say = ()
+        self._unheard_s = 0.0
+        self._said.append(Said(Voice.AGENT, self._turn.text))
+        self.history.add(Entry(Voice.AGENT, self._turn.text, self._turn.id))
+
+    def _end_turn_early(self) -> None:
+        """A key was pressed into the agent's words: the gateway drops the rest, and reports what was heard."""
+        if self._turn is not None:
+            self.history.cut(self._turn.id, self._turn.text_before(self._turn.heard_s))
+            self._replaced, self._turn = self._turn, None
+
+    def _speak(self, given: StepInput) -> StepOutput:
+        if self._turn is None or self._turn.done:
+            return StepOutput(given.call, given.index, DecisionKind.LISTEN, said=self._said, actions=self._immediate)
+        turn = self._turn
+        speech = turn.speak()
+        actions = list(self._immediate)
+        if turn.done and self._turn_action is not None:
+            actions.append(self._turn_action)
+            self._turn_action = None
+        return StepOutput(
+            given.call,
+            given.index,
+            DecisionKind.SPEAK,
+            turn.id,
+            speech,
+            turn_done=turn.done,
+            said=self._said,
+            actions=actions,
+        )
+
+
+def _action(action: Ending, to: str) -> Action:
+    return Action(action.value, {"to": to} if to else {})

@@ -1,0 +1,84 @@
+"""Hypothesis strategies for everything that crosses the wire."""
+
+from typing import get_args
+
+from hypothesis import strategies as st
+
+from wire.audio.codecs import Codec
+from wire.ids import CallId, GatewayId, TurnId
+from wire.messages import (
+    AnyMessage,
+    AudioChunk,
+    CallClosed,
+    CallFailed,
+    CallOpened,
+    Decision,
+    DecisionKind,
+    Dtmf,
+    Playback,
+    SoundEvent,
+    SpeechChunk,
+    ToolCall,
+    Transcript,
+    TurnCancelled,
+    TurnDone,
+    Voice,
+    WorkerDraining,
+)
+
+counts = st.integers(0, 2**53)
+seconds = st.floats(0, 1e6, allow_nan=False)
+probabilities = st.none() | st.floats(0, 1, allow_nan=False)
+texts = st.text(st.characters(codec="utf-8"), max_size=40)
+turns = counts.map(TurnId)
+payloads = st.binary(max_size=400)
+pairs = st.dictionaries(texts, texts, max_size=3)
+head = {"call": texts.map(CallId), "epoch": counts, "seq": counts}
+playbacks = st.builds(Playback, turn=turns, generated=counts, sent=counts, played=counts)
+
+STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
+    CallOpened: st.builds(
+        CallOpened,
+        **head,
+        gateway=texts.map(GatewayId),
+        codec=st.sampled_from(Codec),
+        agent=texts,
+        caller=texts,
+        callee=texts,
+        variables=pairs,
+    ),
+    AudioChunk: st.builds(
+        AudioChunk,
+        **head,
+        index=counts,
+        start_samples=counts,
+        age_s=seconds,
+        payload=payloads,
+        playback=st.none() | playbacks,
+    ),
+    TurnCancelled: st.builds(TurnCancelled, **head, turn=turns, heard_samples=counts, cause=texts),
+    Dtmf: st.builds(Dtmf, **head, digit=st.sampled_from("0123456789*#ABCD"), at_samples=counts),
+    CallClosed: st.builds(CallClosed, **head, reason=texts),
+    Decision: st.builds(
+        Decision,
+        **head,
+        index=counts,
+        kind=st.sampled_from(DecisionKind),
+        turn=turns,
+        p_speak=probabilities,
+        chunk_age_s=seconds,
+        queue_s=seconds,
+        step_s=seconds,
+    ),
+    SpeechChunk: st.builds(SpeechChunk, **head, turn=turns, start_samples=counts, payload=payloads, text=texts),
+    TurnDone: st.builds(TurnDone, **head, turn=turns, total_samples=counts),
+    Transcript: st.builds(
+        Transcript, **head, voice=st.sampled_from(Voice), text=texts, turn=turns, confidence=probabilities
+    ),
+    ToolCall: st.builds(ToolCall, **head, name=texts, arguments=pairs, turn=turns),
+    SoundEvent: st.builds(SoundEvent, **head, name=texts, probability=probabilities),
+    CallFailed: st.builds(CallFailed, **head, reason=texts),
+    WorkerDraining: st.builds(WorkerDraining, **head, deadline_s=seconds),
+}
+MESSAGE_TYPES: tuple[type[AnyMessage], ...] = get_args(AnyMessage)
+messages = st.one_of(*STRATEGIES.values())

@@ -1,0 +1,13 @@
+"""What a process gets when it joins a bus, whichever carrier it is."""
+
+from typing import NamedTuple
+
+from wire.bus.seam import Bus, OneTimeTokens, Placement
+
+
+class BusParts(NamedTuple):
+    """One process's share of a bus. ``bus.close()`` ends all three; withdraw and release before."""
+
+    bus: Bus
+    placement: Placement
+    tokens: OneTimeTokens

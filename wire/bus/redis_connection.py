@@ -1,0 +1,69 @@
+"""How a Redis is reached: the one place that builds a client and names its faults."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from wire.bus.seam import BusUnavailableError
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 2.0  # a failover by Sentinel takes 2.3 to 3.0 s; a server silent for 2 s is gone
+
+UNREACHABLE = (RedisError, OSError, TimeoutError)
+"""What a command raises when the server, or the way to it, fails."""
+
+
+def connect(url: str, name: str, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> Redis:
+    """A client for ``url``, not connected yet; ``name`` shows in ``CLIENT LIST``.
+
+    Nothing is retried below us: the reader and the writer of the bus each know what is safe to do
+    again. RESP2 on purpose, so that answers have one shape with every server and release of
+    redis-py. Raises BusUnavailableError for an address that is none.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            protocol=2,
+            client_name=name,
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=answer_timeout_s,
+        )
+    except ValueError as error:
+        raise unavailable(url, error) from error
+
+
+def mask(url: str) -> str:
+    """The address without its password."""
+    try:
+        parts = urlsplit(url)
+        password = parts.password
+    except ValueError:
+        return "an address that cannot be read"
+    if password is None:
+        return url
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{place}"))
+
+
+def unavailable(url: str, error: BaseException) -> BusUnavailableError:
+    """The error for whoever runs this: which address, which setting, which fault."""
+    fault = str(error) or type(error).__name__
+    return BusUnavailableError(
+        f"no Redis at {mask(url)} ({fault}); "
+        "start one there, or set TWOWIRE_REDIS_URL to the address of yours (Redis 6.2 or later, or Valkey)"
+    )
+
+
+@contextmanager
+def naming_faults(url: str) -> Iterator[None]:
+    """Raise BusUnavailableError in place of whatever the client raises."""
+    try:
+        yield
+    except UNREACHABLE as error:
+        raise unavailable(url, error) from error

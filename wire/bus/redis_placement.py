@@ -1,0 +1,99 @@
+"""Placement and one-time tokens in Redis.
+
+Each step is one Lua script and so atomic; the scripts read the server's clock, so that hosts
+need not agree on the time. They are in ``lua/``, the keys in ``wire.keys``.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from time import monotonic
+
+import msgspec
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from wire import keys
+from wire.bus.redis_connection import naming_faults
+from wire.bus.seam import Lease, WorkerAdvert
+from wire.ids import CallId, WorkerId
+
+_LEASES_PREFIX = keys.worker_leases("")
+
+
+@dataclass(slots=True)
+class _Held:
+    worker: WorkerId
+    until: float
+
+
+class RedisPlacement:
+    """``seam.Placement``; every method raises BusUnavailableError when Redis cannot answer.
+
+    It remembers the leases it was given: a renewal names the worker, and so brings back what a
+    restarted, empty server lost. ``url`` is for error texts only.
+    """
+
+    def __init__(self, client: Redis, url: str, clock: Callable[[], float] = monotonic) -> None:
+        self._url = url
+        self._clock = clock
+        self._held: dict[CallId, _Held] = {}
+        self._advertise = _script(client, "advertise")
+        self._withdraw = _script(client, "withdraw")
+        self._lease = _script(client, "lease")
+        self._renew = _script(client, "renew")
+        self._release = _script(client, "release")
+
+    async def advertise(self, advert: WorkerAdvert, ttl_s: float) -> None:
+        with naming_faults(self._url):
+            await self._advertise([keys.HEARTBEATS, keys.ADVERTS], [advert.worker, msgspec.json.encode(advert), ttl_s])
+
+    async def withdraw(self, worker: WorkerId) -> None:
+        with naming_faults(self._url):
+            await self._withdraw([keys.HEARTBEATS, keys.ADVERTS], [worker])
+
+    async def lease(self, call: CallId, ttl_s: float, agent: str = "") -> Lease | None:
+        with naming_faults(self._url):
+            answer = await self._lease(
+                [keys.HEARTBEATS, keys.ADVERTS, keys.CALL_LEASES], [_LEASES_PREFIX, call, ttl_s, agent]
+            )
+        if answer is None:
+            return None
+        advert = msgspec.json.decode(answer[1], type=WorkerAdvert)
+        self._held[call] = _Held(advert.worker, self._clock() + ttl_s)
+        return Lease(call, advert.worker, advert.engine, advert.chunk_ms, advert.first_chunk_ms)
+
+    async def renew(self, calls: Iterable[CallId], ttl_s: float) -> None:
+        now = self._clock()
+        pairs: list[str] = []
+        for call in calls:
+            if (held := self._held.get(call)) is not None:
+                held.until = now + ttl_s  # before the attempt: a call outlives an outage of any length
+                pairs += (call, held.worker)
+        # What is neither renewed nor released was abandoned by its door.
+        self._held = {call: held for call, held in self._held.items() if held.until > now}
+        if pairs:
+            with naming_faults(self._url):
+                await self._renew([keys.CALL_LEASES, keys.HEARTBEATS], [_LEASES_PREFIX, ttl_s, *pairs])
+
+    async def release(self, call: CallId) -> None:
+        self._held.pop(call, None)
+        with naming_faults(self._url):
+            await self._release([keys.CALL_LEASES], [_LEASES_PREFIX, call])
+
+
+class RedisTokens:
+    """``seam.OneTimeTokens``; raises BusUnavailableError when Redis cannot answer."""
+
+    def __init__(self, client: Redis, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    async def spend(self, nonce: str, ttl_s: float) -> bool:
+        with naming_faults(self._url):
+            return bool(await self._client.set(keys.spent_token(nonce), b"1", nx=True, px=round(ttl_s * 1000)))
+
+
+def _script(client: Redis, name: str) -> AsyncScript:
+    source = files("wire.bus").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return client.register_script(source)

@@ -1,0 +1,142 @@
+"""The bus over Redis Streams: one stream per process, one reader, one writer.
+
+A stream belongs to one process, which alone reads it. Everything that is queued for a destination
+within a few milliseconds leaves as one entry, a **super-frame** (docs/adr/0003). ``RedisBus`` joins
+the two halves, ``redis_writer`` and ``redis_reader``, and keeps house between them.
+"""
+
+import asyncio
+import secrets
+from enum import Enum
+
+import structlog
+
+from wire import keys
+from wire.bus.inbox import Inbox
+from wire.bus.open import BusParts
+from wire.bus.outbox import Outbox
+from wire.bus.redis_connection import UNREACHABLE, connect, naming_faults
+from wire.bus.redis_placement import RedisPlacement, RedisTokens
+from wire.bus.redis_reader import BLOCK_S, StreamReader
+from wire.bus.redis_writer import StreamWriter
+from wire.bus.seam import BusStats, BusUnavailableError, Deliver
+from wire.ids import GatewayId, WorkerId
+from wire.messages import AnyMessage
+
+log = structlog.get_logger()
+
+AUDIO_TTL_S = 5.0  # older speech answers a question nobody remembers; the shortest engine deadline is 0.4 s
+OUTBOUND_LIMIT_BYTES = 16 * 1024 * 1024  # 5 s, the time to live, of 1,000 callers' µ-law (3.2 kB every 0.4 s), twice
+MAX_ENTRIES = 10_000  # 5 s of what eight gateways write to one worker at 250 entries a second each
+HOUSEKEEPING_S = 5.0
+CLOSE_FLUSH_S = 2.0
+
+
+class Side(Enum):
+    """Which end of the wire a process is; it reads its own kind of stream and writes the other."""
+
+    GATEWAY = "gateway"
+    WORKER = "worker"
+
+    def own_stream(self, address: str) -> str:
+        return keys.gateway_stream(address) if self is Side.GATEWAY else keys.worker_stream(address)
+
+    def peer_stream(self, address: str) -> str:
+        return keys.worker_stream(address) if self is Side.GATEWAY else keys.gateway_stream(address)
+
+
+class RedisBus:
+    """``seam.Bus`` over Redis 6.2 or later, or Valkey.
+
+    While Redis is away nothing raises: what is sent waits, bounded by ``outbound_limit_bytes``, and
+    both halves come back by themselves. An entry is neither lost nor delivered twice as long as the
+    server keeps its streams. To be built on the event loop it will run on. Raises BusUnavailableError
+    here for a malformed ``url``; ``start`` raises it where nobody answers, and closes the bus.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        address: WorkerId | GatewayId,
+        side: Side,
+        *,
+        audio_ttl_s: float = AUDIO_TTL_S,
+        outbound_limit_bytes: int = OUTBOUND_LIMIT_BYTES,
+        max_entries: int = MAX_ENTRIES,
+    ) -> None:
+        self.stats = BusStats()
+        self.client = connect(url, f"twowire-{address}")
+        """For short commands; the writer and the placement share it. ``close`` closes it."""
+        self._url = url
+        self._side = side
+        self._audio_ttl_s = audio_ttl_s
+        self._own_stream = side.own_stream(address)
+        # The reader's connection is blocked nearly always, so it needs its own, and more patience.
+        self._reading = connect(url, f"twowire-{address}-reader", answer_timeout_s=BLOCK_S + 1.0)
+        outbox = Outbox(outbound_limit_bytes, audio_ttl_s, self.stats)
+        # A new process under an old address must not look like a repetition of the old one.
+        self._writer = StreamWriter(self.client, f"{address}/{secrets.token_hex(4)}", outbox, self.stats, max_entries)
+        self._reader: StreamReader | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def send(self, to: WorkerId | GatewayId, message: AnyMessage) -> None:
+        """Queue a message for the next flush; see ``seam.Bus``. What is sent before ``start`` waits for it."""
+        self._writer.send(self._side.peer_stream(to), message)
+
+    async def start(self, deliver: Deliver) -> None:
+        """Begin to receive what is written from now on. Raises BusUnavailableError."""
+        self._reader = StreamReader(
+            self._reading, self._own_stream, Inbox(deliver, self.stats, self._audio_ttl_s), self.stats
+        )
+        try:
+            with naming_faults(self._url):
+                await self._reader.start_at_the_end()
+        except BusUnavailableError:
+            await self.close()
+            raise
+        for name, work in (
+            ("bus-reader", self._reader.run()),
+            ("bus-writer", self._writer.run()),
+            ("bus-housekeeping", self._keep_house(self._reader)),
+        ):
+            task = asyncio.create_task(work, name=name)
+            task.add_done_callback(_report_death)
+            self._tasks.append(task)
+
+    async def close(self) -> None:
+        """Flush what is queued, for 2 s at most, stop receiving and close every connection."""
+        if self._tasks:
+            try:
+                async with asyncio.timeout(CLOSE_FLUSH_S):
+                    await self._writer.drained()
+            except TimeoutError:
+                log.warning("bus.closed_unflushed")
+        self._writer.abandon()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._reading.aclose()
+        await self.client.aclose()
+
+    async def _keep_house(self, reader: StreamReader) -> None:
+        """Calibrate the clock, and take what was read out of Redis: callers' voices are not kept there."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            try:
+                await reader.calibrate(self.client)
+                await reader.trim(self.client)
+            except UNREACHABLE as error:  # the reader and the writer say so loudly enough
+                log.debug("bus.housekeeping_failed", error=str(error))
+
+
+def open_redis(url: str, address: WorkerId | GatewayId, side: Side) -> BusParts:
+    """A bus with its placement and tokens on one Redis, not started yet. Raises BusUnavailableError for a bad URL."""
+    bus = RedisBus(url, address, side)
+    return BusParts(bus, RedisPlacement(bus.client, url), RedisTokens(bus.client, url))
+
+
+def _report_death(task: asyncio.Task[None]) -> None:
+    """None of the three ends by itself; if one does, calls go silent, and this line says why."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("bus.task_died", task=task.get_name(), exc_info=error)
