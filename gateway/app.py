@@ -63,12 +63,13 @@ class Gateway:
             self._bus,
             self._placement,
             metrics,
-            CallLimits(max_duration_s=config.max_call_s),
+            CallLimits(config.media_timeout_s, config.max_call_s),
             self._decision_log.write if self._decision_log else lambda _note: None,
         )
         hooks = TwilioHooks(config, self._hub, self._tokens, metrics, self.base_url)
         operations = Operations(self._hub, registry, config.api_token.get_secret_value(), self.base_url)
         app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.on_response_prepare.append(_close_after)
         app.add_routes(hooks.routes() + operations.routes())
         self._http = web.AppRunner(app, handle_signals=False, access_log=None)
         await self._http.setup()
@@ -107,6 +108,12 @@ class Gateway:
                 f"TWOWIRE_HOST/TWOWIRE_PORT: cannot listen on {config.host}:{config.port}: {error.strerror}; "
                 "end the other program or choose another --port"
             ) from None
+
+
+async def _close_after(_request: web.Request, response: web.StreamResponse) -> None:
+    """One request a connection: a kept-alive one could bring a media upgrade where aiohttp cannot take it."""
+    response.force_close()
+    response.headers["Connection"] = "close"
 
 
 async def run_gateway(config: GatewayConfig, bus: Bus, placement: Placement, tokens: OneTimeTokens) -> None:

@@ -61,7 +61,7 @@ MAX_UNDECIDED = 256  # chunks whose decision is awaited; older ones count as mis
 class CallLimits:
     """Bounds of one call. ``media_timeout_s``: without audio for this long the leg counts as dead."""
 
-    media_timeout_s: float = 4.5  # noticed within 5 s: audio is looked at once per chunk
+    media_timeout_s: float = 4.5  # noticed within 5 s: media is looked at once per chunk
     max_duration_s: float = 3_600.0
 
 

@@ -39,6 +39,7 @@ class GatewayConfig(BaseSettings):
     agent: str = Field("front-desk", description="agent that answers")
     drain_limit_s: float = Field(3_600.0, ge=0, description="how long live calls may go on after SIGTERM")
     max_call_s: float = Field(3_600.0, gt=0, description="longest call")
+    media_timeout_s: float = Field(4.5, gt=0, description="a leg that sends no audio for this long is dead")
     decision_log: Path | None = Field(None, description="file that gets one JSON line per decision")
     log_level: str = Field("info", description="debug, info, warning or error")
     log_format: LogFormat = Field("console", description="console or json")

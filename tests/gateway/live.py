@@ -1,0 +1,217 @@
+"""A real gateway on loopback, with a worker that answers by rule and a phone that speaks Twilio."""
+
+import asyncio
+import base64
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from twilio.request_validator import RequestValidator
+
+from gateway.app import Gateway
+from gateway.config import GatewayConfig
+from wire.bus.local import LocalHub
+from wire.bus.seam import WorkerAdvert
+from wire.ids import GatewayId, TurnId, WorkerId
+from wire.messages import (
+    AnyMessage,
+    AudioChunk,
+    CallOpened,
+    Decision,
+    DecisionKind,
+    DownMessage,
+    SpeechChunk,
+    TurnCancelled,
+    TurnDone,
+)
+
+AUTH_TOKEN = "auth-token-of-the-tests"
+API_TOKEN = "api-token-of-the-tests"
+WAIT_S = 10.0
+SPEECH_SAMPLES = 160_000  # 20 s: long enough to be talked over
+
+
+class RuleWorker:
+    """Speaks one long turn after a call's second chunk, and notes everything it is told."""
+
+    def __init__(self, hub: LocalHub) -> None:
+        self.id = WorkerId("w1")
+        self.received: list[AnyMessage] = []
+        self._bus = hub.endpoint(self.id)
+        self._seq: dict[str, int] = {}
+        self._gateways: dict[str, GatewayId] = {}
+        self._news = asyncio.Condition()
+
+    async def start(self) -> None:
+        await self._bus.start(self._take)
+
+    async def close(self) -> None:
+        await self._bus.close()
+
+    async def until(self, true: Callable[[list[AnyMessage]], bool]) -> None:
+        async with asyncio.timeout(WAIT_S), self._news:
+            await self._news.wait_for(lambda: true(self.received))
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [message for message in self.received if isinstance(message, kind)]
+
+    def _take(self, message: AnyMessage, _lag_s: float) -> None:
+        self.received.append(message)
+        if isinstance(message, CallOpened):
+            self._gateways[message.call] = message.gateway
+        if isinstance(message, AudioChunk):
+            speak = message.index == 1
+            kind, turn = (DecisionKind.SPEAK, TurnId(1)) if speak else (DecisionKind.LISTEN, TurnId(0))
+            self._say(message.call, lambda call, seq: Decision(call, 0, seq, message.index, kind, turn))
+            if speak:
+                for at in range(0, SPEECH_SAMPLES, 16_000):
+                    self._say(
+                        message.call,
+                        lambda call, seq, at=at: SpeechChunk(call, 0, seq, turn, at, b"\x22" * 16_000, f"word{at}"),
+                    )
+                self._say(message.call, lambda call, seq: TurnDone(call, 0, seq, turn, SPEECH_SAMPLES))
+        asyncio.get_running_loop().create_task(self._tell())
+
+    def _say(self, call: Any, make: Callable[[Any, int], DownMessage]) -> None:
+        seq = self._seq.get(call, 0)
+        self._seq[call] = seq + 1
+        self._bus.send(self._gateways[call], make(call, seq))
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+
+class Phone:
+    """One caller, as Twilio would connect it."""
+
+    def __init__(self, http: aiohttp.ClientSession, base_url: str, call_sid: str) -> None:
+        self.call_sid = call_sid
+        self.stream_sid = "MZ" + call_sid
+        self.base_url = base_url
+        self.token = ""
+        self.stream_url = ""
+        self.sent_frames = 0
+        self._http = http
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+
+    @property
+    def socket(self) -> aiohttp.ClientWebSocketResponse:
+        assert self._socket is not None
+        return self._socket
+
+    def params(self) -> dict[str, str]:
+        return {"CallSid": self.call_sid, "AccountSid": "AC1", "From": "+15550100", "To": "+15550199"}
+
+    async def post(self, path: str, signature: str | None = None) -> tuple[int, str]:
+        url, params = self.base_url + path, self.params()
+        signature = signature or RequestValidator(AUTH_TOKEN).compute_signature(url, params)
+        async with self._http.post(url, data=params, headers={"X-Twilio-Signature": signature}) as response:
+            return response.status, await response.text()
+
+    async def dial(self) -> None:
+        """Webhook, upgrade, connected, start."""
+        status, twiml = await self.post("/twilio/voice")
+        assert status == 200, twiml
+        stream = ET.fromstring(twiml).find("./Connect/Stream")
+        assert stream is not None, twiml
+        self.stream_url = stream.get("url") or ""
+        self.token = stream.find("Parameter").get("value") or ""  # type: ignore[union-attr]
+        await self.open_stream()
+        await self.say_start()
+
+    async def open_stream(self, signature: str | None = None) -> None:
+        signature = signature or RequestValidator(AUTH_TOKEN).compute_signature(self.stream_url, {})
+        self._socket = await self._http.ws_connect(self.stream_url, headers={"X-Twilio-Signature": signature})
+
+    async def say_start(self, token: str | None = None) -> None:
+        await self.send("connected", protocol="Call", version="1.0.0")
+        await self.send(
+            "start",
+            start={
+                "accountSid": "AC1",
+                "streamSid": self.stream_sid,
+                "callSid": self.call_sid,
+                "tracks": ["inbound"],
+                "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+                "customParameters": {"token": self.token if token is None else token},
+            },
+        )
+
+    async def send(self, event: str, **fields: Any) -> None:
+        await self.socket.send_str(json.dumps({"event": event, "streamSid": self.stream_sid, **fields}))
+
+    async def speak(self, audio: bytes) -> None:
+        """Send audio in 20 ms packets, as fast as the socket takes them."""
+        for at in range(0, len(audio), 160):
+            payload = base64.b64encode(audio[at : at + 160]).decode()
+            timestamp = str(20 * self.sent_frames)
+            await self.send("media", media={"track": "inbound", "timestamp": timestamp, "payload": payload})
+            self.sent_frames += 1
+
+    async def hear(self, event: str) -> dict[str, Any]:
+        """The next message of this kind; others are passed over."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                message = await self.socket.receive()
+                assert message.type is aiohttp.WSMsgType.TEXT, message
+                body: dict[str, Any] = json.loads(message.data)
+                if body["event"] == event:
+                    return body
+
+    async def closed(self) -> int | None:
+        """Wait until the gateway closes the stream; the close code."""
+        async with asyncio.timeout(WAIT_S):
+            while not (await self.socket.receive()).type.name.startswith("CLOS"):
+                pass
+        return self.socket.close_code
+
+    async def record(self) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {API_TOKEN}"}
+        async with self._http.get(f"{self.base_url}/api/calls/{self.call_sid}", headers=headers) as response:
+            body: dict[str, Any] = await response.json()
+            return body
+
+
+class Line:
+    """A gateway, its worker, and as many phones as a test wants."""
+
+    def __init__(self, gateway: Gateway, worker: RuleWorker, hub: LocalHub, http: aiohttp.ClientSession) -> None:
+        self.gateway = gateway
+        self.worker = worker
+        self.hub = hub
+        self.http = http
+
+    def phone(self, call_sid: str = "CA1") -> Phone:
+        return Phone(self.http, self.gateway.base_url, call_sid)
+
+    async def metric(self, name: str) -> float:
+        async with self.http.get(self.gateway.base_url + "/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+@asynccontextmanager
+async def line(slots: int = 8, **settings: Any) -> AsyncIterator[Line]:
+    hub = LocalHub()
+    worker = RuleWorker(hub)
+    await worker.start()
+    await hub.placement.advertise(WorkerAdvert(worker.id, "rule", slots, 400, 400), ttl_s=60)
+    config = GatewayConfig(
+        port=0, gateway_id="g1", twilio_auth_token=AUTH_TOKEN, api_token=API_TOKEN, drain_limit_s=WAIT_S, **settings
+    )
+    gateway = Gateway(config, *hub.open(GatewayId("g1")))
+    await gateway.start()
+    async with aiohttp.ClientSession() as http:
+        try:
+            yield Line(gateway, worker, hub, http)
+        finally:
+            await gateway.stop()
+            await worker.close()
+
+
+def cancelled(messages: list[AnyMessage]) -> bool:
+    return any(isinstance(message, TurnCancelled) for message in messages)
