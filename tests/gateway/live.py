@@ -6,16 +6,18 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
+from pydantic import SecretStr
 from twilio.request_validator import RequestValidator
 
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
 from wire.bus.local import LocalHub
 from wire.bus.seam import WorkerAdvert
-from wire.ids import GatewayId, TurnId, WorkerId
+from wire.ids import CallId, GatewayId, TurnId, WorkerId
 from wire.messages import (
     AnyMessage,
     AudioChunk,
@@ -67,15 +69,15 @@ class RuleWorker:
             kind, turn = (DecisionKind.SPEAK, TurnId(1)) if speak else (DecisionKind.LISTEN, TurnId(0))
             self._say(message.call, lambda call, seq: Decision(call, 0, seq, message.index, kind, turn))
             if speak:
-                for at in range(0, SPEECH_SAMPLES, 16_000):
-                    self._say(
-                        message.call,
-                        lambda call, seq, at=at: SpeechChunk(call, 0, seq, turn, at, b"\x22" * 16_000, f"word{at}"),
-                    )
-                self._say(message.call, lambda call, seq: TurnDone(call, 0, seq, turn, SPEECH_SAMPLES))
+                self._speak(message.call, turn)
         asyncio.get_running_loop().create_task(self._tell())
 
-    def _say(self, call: Any, make: Callable[[Any, int], DownMessage]) -> None:
+    def _speak(self, call: CallId, turn: TurnId) -> None:
+        for at in range(0, SPEECH_SAMPLES, 16_000):
+            self._say(call, partial(_speech, turn, at))
+        self._say(call, lambda call, seq: TurnDone(call, 0, seq, turn, SPEECH_SAMPLES))
+
+    def _say(self, call: CallId, make: Callable[[CallId, int], DownMessage]) -> None:
         seq = self._seq.get(call, 0)
         self._seq[call] = seq + 1
         self._bus.send(self._gateways[call], make(call, seq))
@@ -83,6 +85,10 @@ class RuleWorker:
     async def _tell(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+
+def _speech(turn: TurnId, at: int, call: CallId, seq: int) -> SpeechChunk:
+    return SpeechChunk(call, 0, seq, turn, at, b"\x22" * 16_000, f"word{at}")
 
 
 class Phone:
@@ -201,7 +207,12 @@ async def line(slots: int = 8, **settings: Any) -> AsyncIterator[Line]:
     await worker.start()
     await hub.placement.advertise(WorkerAdvert(worker.id, "rule", slots, 400, 400), ttl_s=60)
     config = GatewayConfig(
-        port=0, gateway_id="g1", twilio_auth_token=AUTH_TOKEN, api_token=API_TOKEN, drain_limit_s=WAIT_S, **settings
+        port=0,
+        gateway_id="g1",
+        twilio_auth_token=SecretStr(AUTH_TOKEN),
+        api_token=SecretStr(API_TOKEN),
+        drain_limit_s=WAIT_S,
+        **settings,
     )
     gateway = Gateway(config, *hub.open(GatewayId("g1")))
     await gateway.start()

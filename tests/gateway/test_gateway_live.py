@@ -157,7 +157,7 @@ async def test_a_draining_gateway_lets_calls_end_and_takes_no_new_one(phones: Li
     async with asyncio.timeout(5):
         while (await phones.http.get(phones.gateway.base_url + "/readyz")).status != 503:
             pass
-    status, twiml = await phones.phone("CA2").post("/twilio/voice")
+    _, twiml = await phones.phone("CA2").post("/twilio/voice")
     assert ET.fromstring(twiml).find("Reject") is not None
     await phone.speak(SILENCE)
     await phones.worker.until(lambda messages: len(phones.worker.of(AudioChunk)) == 3)
