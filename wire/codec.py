@@ -76,5 +76,5 @@ def _decode_at(view: memoryview, at: int) -> tuple[AnyMessage | WireError, int]:
         return DamagedFrameError("checksum of the body does not match"), end
     try:
         return _decoder.decode(body), end
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return DamagedFrameError(f"body is not a message: {type(error).__name__}"), end

@@ -47,7 +47,8 @@ class LocalBus:
 
     def send(self, to: WorkerId | GatewayId, message: AnyMessage) -> None:
         """Hand a message to its receiver on the next turn of the loop."""
-        asyncio.get_running_loop().call_soon(self._carry, to, encode(message))
+        # Looked up now: as over Redis, what is sent before a process begins to receive is not for it.
+        asyncio.get_running_loop().call_soon(self._carry, self._endpoints.get(to), encode(message))
 
     async def start(self, deliver: Deliver) -> None:
         """Begin to receive. Raises ValueError when the address is taken."""
@@ -62,8 +63,7 @@ class LocalBus:
             self._inbox = None
             del self._endpoints[self._address]
 
-    def _carry(self, to: str, frame: bytes) -> None:
-        receiver = self._endpoints.get(to)
+    def _carry(self, receiver: "LocalBus | None", frame: bytes) -> None:
         if receiver is None or receiver._inbox is None:
             self.stats.unsent_messages += 1
             return

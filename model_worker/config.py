@@ -1,0 +1,62 @@
+"""The worker's configuration: read once, from ``TWOWIRE_*`` in the environment, passed down in pieces."""
+
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wire.ids import WorkerId
+from wire.logs import LogFormat
+
+ENV_PREFIX = "TWOWIRE_"
+
+
+class ConfigError(Exception):
+    """A setting is missing or wrong; the text names it and says what to do."""
+
+
+def _worker_id() -> WorkerId:
+    return WorkerId(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
+
+
+class WorkerConfig(BaseSettings):
+    """Every setting of ``twowire worker``."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="ignore")
+
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="the bus")
+    worker_id: WorkerId = Field(default_factory=_worker_id, min_length=1, description="unique name of this process")
+    engine: str = Field(default="receptionist", description="which engine decides: receptionist or scripted")
+    slots: int | None = Field(default=None, ge=1, description="calls at once; default: what the engine can carry")
+    max_batch: int | None = Field(default=None, ge=1, description="calls in one step of the engine; default: all slots")
+    agents_dir: Path | None = Field(
+        default=None, description="directory of agent files; default: those that come along"
+    )
+    script: Path | None = Field(default=None, description="script of the scripted engine; default: the load test's")
+    metrics_host: str = Field(default="127.0.0.1", description="address of /metrics, /healthz and /readyz")
+    metrics_port: int = Field(default=9464, ge=0, le=65_535, description="their port; 0 takes a free one")
+    drain_limit_s: float = Field(default=3_600.0, ge=0, description="how long live calls may go on after SIGTERM")
+    stall_limit_s: float = Field(default=5.0, gt=0, description="engine without progress for this long: not ready")
+    log_level: str = Field(default="info", description="debug, info, warning or error")
+    log_format: LogFormat = Field(default="console", description="console or json")
+
+
+def load_config(**overrides: object) -> WorkerConfig:
+    """Read the environment; ``overrides`` are options of the command line, None where not given. Raises ConfigError."""
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return WorkerConfig(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """One line per wrong setting, with its environment variable; never its value."""
+    lines = []
+    for fault in error.errors(include_input=False, include_url=False):
+        name = ENV_PREFIX + "_".join(str(part) for part in fault["loc"]).upper()
+        lines.append(f"{name}: {fault['msg']}")
+    return "\n".join(lines)

@@ -1,0 +1,210 @@
+"""An engine that plays a script: decisions from a table, deterministic tones. For tests and load only."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from model_worker.duplex.script import (
+    Behaviour,
+    Delivery,
+    Echo,
+    Marker,
+    OnChunk,
+    OnDigit,
+    Periodic,
+    Rule,
+    Say,
+    Script,
+    Talk,
+)
+from model_worker.seams import (
+    Action,
+    CallSpec,
+    Capabilities,
+    Pcm,
+    Said,
+    Speech,
+    StepInput,
+    StepOutput,
+    UnknownAgentError,
+)
+from wire.ids import NO_TURN, CallId, TurnId
+from wire.messages import DecisionKind, Voice
+
+RATE_HZ = 8_000  # of the telephone, in and out: a load test then measures no resampling
+MARKER_SAMPLES = RATE_HZ // 50  # 20 ms
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A turn that is being said; ``said_samples`` of ``say`` have left."""
+
+    id: TurnId
+    say: Say
+    hang_up: bool
+    said_samples: int = 0
+
+    @property
+    def total_samples(self) -> int:
+        return self.say.ms * RATE_HZ // 1_000
+
+    def next_piece(self, samples: int) -> Speech:
+        """The next piece of at most ``samples``: the tone goes on in phase, its words begin in it."""
+        start = self.said_samples
+        stop = self.said_samples = min(start + samples, self.total_samples)
+        return Speech(tone(self.say, start, stop), words_between(self.say, start, stop))
+
+
+@dataclass(slots=True)
+class _Call:
+    behaviour: Behaviour
+    history: list[dict[str, Any]] = field(default_factory=list)
+    turn: _Turn | None = None
+    last_turn: TurnId = NO_TURN
+    caller_spoke: bool = False
+    silent_chunks: int = 0
+    """Chunks since the agent's last turn ended."""
+
+
+def tone(say: Say, start: int, stop: int) -> Pcm:
+    """Samples ``start`` to ``stop`` of a turn's tone at 8 kHz."""
+    wave: npt.NDArray[np.float64] = np.sin(2 * np.pi * say.tone_hz / RATE_HZ * np.arange(start, stop))
+    return np.rint(say.level * wave).astype(np.int16)
+
+
+def words_between(say: Say, start: int, stop: int) -> str:
+    """The words of a turn that begin within its samples ``start`` to ``stop``."""
+    words = say.text.split()
+    each = say.ms * RATE_HZ / 1_000 / max(1, len(words))
+    return " ".join(word for n, word in enumerate(words) if start <= n * each < stop)
+
+
+class ScriptedEngine:
+    """An ``Engine`` without a model. ``sleep`` stands for the time a model takes; without it a step takes none."""
+
+    def __init__(self, script: Script, sleep: Callable[[float], None] | None = None) -> None:
+        self._script = script
+        self._sleep = sleep
+        self._calls: dict[CallId, _Call] = {}
+        self._capabilities = Capabilities(
+            engine="scripted",
+            chunk_ms=script.chunk_ms,
+            first_chunk_ms=script.first_chunk_ms or script.chunk_ms,
+            input_rate_hz=RATE_HZ,
+            output_rate_hz=RATE_HZ,
+            explicit_decision=True,
+            hears_while_speaking=True,
+            sessions=script.sessions,
+            licence_note="ours, no weights",
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def open(self, call: CallId, spec: CallSpec) -> None:
+        """Begin a call. Raises UnknownAgentError."""
+        behaviour = self._script.agents.get(spec.agent, self._script.default)
+        if behaviour is None:
+            raise UnknownAgentError(f"no agent {spec.agent!r} in the script, it has {sorted(self._script.agents)}")
+        self._calls[call] = _Call(behaviour)
+
+    def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
+        """Decide on one chunk of each call."""
+        step_s = self._script.step_time_s + self._script.step_time_per_call_s * len(inputs)
+        if self._sleep is not None and step_s > 0:
+            self._sleep(step_s)
+        return [self._decide(one, self._calls[one.call]) for one in inputs]
+
+    def interrupt(self, call: CallId, turn: TurnId, heard_s: float) -> None:
+        """End a turn where the caller stopped it; its text is cut to the words that had begun by then."""
+        served = self._calls[call]
+        if served.turn is not None and served.turn.id == turn:
+            served.turn = None
+            served.silent_chunks = 0
+        entry = next((entry for entry in reversed(served.history) if entry["turn"] == turn), None)
+        if entry is not None:
+            heard = words_between(entry["say"], 0, round(heard_s * RATE_HZ))
+            entry.update(text=heard, cut=True, heard_s=heard_s)
+
+    def history(self, call: CallId) -> list[dict[str, Any]]:
+        """The agent's turns, oldest first; an interrupted one tells its ``heard_s``."""
+        return [{key: value for key, value in entry.items() if key != "say"} for entry in self._calls[call].history]
+
+    def close(self, call: CallId) -> None:
+        """End a call. Unknown calls are ignored."""
+        self._calls.pop(call, None)
+
+    def _decide(self, heard: StepInput, call: _Call) -> StepOutput:
+        said: tuple[Said, ...] = ()
+        rule = self._next_rule(heard, call) if call.turn is None else None
+        if rule is not None:
+            call.last_turn = TurnId(call.last_turn + 1)
+            call.turn = _Turn(call.last_turn, rule.say, rule.hang_up)
+            call.history.append(
+                {
+                    "voice": Voice.AGENT.value,
+                    "text": rule.say.text,
+                    "turn": call.last_turn,
+                    "cut": False,
+                    "say": rule.say,
+                }
+            )
+            if rule.say.text:
+                said = (Said(Voice.AGENT, rule.say.text),)
+        if call.turn is None:
+            call.silent_chunks += 1
+            return StepOutput(heard.call, heard.index, DecisionKind.LISTEN, p_speak=0.0)
+        return self._speak(heard, call, call.turn, said)
+
+    def _speak(self, heard: StepInput, call: _Call, turn: _Turn, said: tuple[Said, ...]) -> StepOutput:
+        at_once = turn.say.delivery is Delivery.AT_ONCE
+        piece = turn.next_piece(turn.total_samples if at_once else self._script.chunk_ms * RATE_HZ // 1_000)
+        done = turn.said_samples == turn.total_samples
+        if done:
+            call.turn = None
+            call.silent_chunks = 0
+        return StepOutput(
+            heard.call,
+            heard.index,
+            DecisionKind.SPEAK,
+            turn.id,
+            (piece,),
+            turn_done=done,
+            said=said,
+            actions=(Action("hangup"),) if done and turn.hang_up else (),
+            p_speak=1.0,
+        )
+
+    def _next_rule(self, heard: StepInput, call: _Call) -> Rule | None:
+        """The first rule that fits. Every rule is asked, since some remember what they heard."""
+        fitting = [rule for rule in call.behaviour.rules if self._fits(rule, heard, call)]
+        return fitting[0] if fitting else None
+
+    def _fits(self, rule: Rule, heard: StepInput, call: _Call) -> bool:
+        match rule:
+            case OnChunk():
+                return heard.index == rule.index
+            case Periodic():
+                return heard.index >= rule.first and (heard.index - rule.first) % rule.every == 0
+            case Marker():
+                return _loudness(heard.pcm[-MARKER_SAMPLES:]) > rule.above
+            case Echo():
+                speaks = _loudness(heard.pcm) > rule.above
+                fell_silent = call.caller_spoke and not speaks
+                call.caller_spoke = speaks
+                return fell_silent
+            case Talk():
+                return call.last_turn == NO_TURN or call.silent_chunks >= rule.rest
+            case OnDigit():
+                return rule.digit in heard.dtmf
+            case _:
+                assert_never(rule)
+
+
+def _loudness(pcm: Pcm) -> float:
+    """Mean of |sample|."""
+    return float(np.abs(pcm.astype(np.int32)).mean())

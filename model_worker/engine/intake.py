@@ -1,0 +1,41 @@
+"""From what callers said to what the engine hears: decode and resample all due chunks at once."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from model_worker.seams import Pcm
+from wire.audio import g711
+from wire.audio.codecs import Codec
+from wire.audio.resample import BatchResampler
+from wire.ids import CallId
+
+
+class Intake:
+    """Turns chunks of any codec into int16 at the engine's rate, one batch per codec and length."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._resamplers = {codec: BatchResampler(codec.sample_rate_hz, rate_hz) for codec in Codec}
+        self._histories: dict[CallId, Pcm] = {}
+
+    def convert(self, chunks: Sequence[tuple[CallId, Codec, bytes]]) -> dict[CallId, Pcm]:
+        """One whole chunk of each call; a call appears once, and always with the same codec."""
+        groups: dict[tuple[Codec, int], list[tuple[CallId, bytes]]] = defaultdict(list)
+        for call, codec, payload in chunks:
+            groups[codec, len(payload)].append((call, payload))
+        heard: dict[CallId, Pcm] = {}
+        for (codec, _), group in groups.items():
+            resampler = self._resamplers[codec]
+            octets = np.frombuffer(b"".join([payload for _, payload in group]), np.uint8).reshape(len(group), -1)
+            new = resampler.new_history()
+            histories = np.stack([self._histories.get(call, new) for call, _ in group])
+            pcm, histories = resampler.push(histories, g711.decode(codec, octets))
+            for row, (call, _) in enumerate(group):
+                heard[call] = pcm[row]
+                self._histories[call] = histories[row]
+        return heard
+
+    def forget(self, call: CallId) -> None:
+        """The call is over; unknown ones are ignored."""
+        self._histories.pop(call, None)

@@ -1,0 +1,43 @@
+"""What an engine loop tells about itself."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from model_worker.session import Tally
+from wire.ids import CallId
+
+
+class Failure(StrEnum):
+    """Why a call was refused or given up: the ``reason`` of its ``CallFailed``."""
+
+    UNKNOWN_AGENT = "unknown_agent"
+    NO_SLOT = "no_slot"
+    ENGINE_FAULT = "engine_fault"
+    GAP = "gap"
+    """More chunks were lost in a row than silence can stand for."""
+    OVERLOAD = "overload"
+    """The engine fell too far behind the caller."""
+    WORKER_STOPPED = "worker_stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An exception of the engine that cost one call; for the log."""
+
+    call: CallId
+    stage: str
+    error: Exception
+
+
+@dataclass(slots=True)
+class LoopStats:
+    """Plain counts since start. Written by the engine's thread only, so any thread may read them."""
+
+    open_calls: int = 0
+    backlog_chunks: int = 0
+    decided_chunks: int = 0
+    retried_steps: int = 0
+    dropped_speech: int = 0
+    """Pieces of speech for a turn that was over."""
+    tally: Tally = field(default_factory=Tally)
+    failures: dict[Failure, int] = field(default_factory=lambda: dict.fromkeys(Failure, 0))

@@ -1,0 +1,145 @@
+"""Every metric of the worker, in one place. Base units, few label values, never a call id."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from model_worker.engine.stats import LoopStats
+from wire.bus.seam import BusStats
+from wire.messages import Decision, DecisionKind
+
+_PREFIX = "twowire_worker_"
+
+# A chunk is 0.4 s: a decision older than that is behind the caller. Peers answer after 0.3 to 1 s.
+AGE_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0, 4.0, 10.0)
+# A scripted step takes 0.1 ms, a model 20 to 300; all calls of a worker share a step, so 0.4 s is its budget.
+STEP_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.8, 2.0)
+# Powers of two: what batched kernels are tuned for.
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+# The bus takes 1 to 5 ms on one machine; 50 ms is a slow network, 0.4 s a chunk lost.
+BUS_BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0, 5.0)
+# The loop only carries messages: 5 ms late is the interpreter shared with the engine's thread, 50 ms a fault.
+LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+
+
+class WorkerMetrics:
+    """The families of one worker process. At most five observations per chunk are made."""
+
+    def __init__(
+        self, registry: CollectorRegistry, loop_stats: LoopStats, slots: int, bus: Callable[[], BusStats]
+    ) -> None:
+        self.registry = registry
+        registry.register(_CountsCollector(loop_stats, slots, bus))
+        decisions = Counter(
+            f"{_PREFIX}decisions", "Decisions of the model, one per chunk.", ["decision"], registry=registry
+        )
+        self._decisions = {kind: decisions.labels(kind.value) for kind in DecisionKind}
+        self._chunk_age = Histogram(
+            f"{_PREFIX}chunk_age_seconds",
+            "How old a chunk of the caller was, from its last sample at the gateway, when it was decided on.",
+            buckets=AGE_BUCKETS_S,
+            registry=registry,
+        )
+        self._decision_latency = Histogram(
+            f"{_PREFIX}decision_latency_seconds",
+            "From a chunk being received by the worker to the decision on it.",
+            buckets=AGE_BUCKETS_S,
+            registry=registry,
+        )
+        self._queue_wait = Histogram(
+            f"{_PREFIX}queue_wait_seconds",
+            "From a chunk being received to the engine's step on it: the scheduler's share of the latency.",
+            buckets=AGE_BUCKETS_S,
+            registry=registry,
+        )
+        self._engine_step = Histogram(
+            f"{_PREFIX}engine_step_seconds",
+            "How long the engine took for one step, all calls of the batch together.",
+            buckets=STEP_BUCKETS_S,
+            registry=registry,
+        )
+        self._batch_size = Histogram(
+            f"{_PREFIX}batch_size", "Calls decided on in one step.", buckets=BATCH_BUCKETS, registry=registry
+        )
+        self.bus_lag = Histogram(
+            f"{_PREFIX}bus_lag_seconds",
+            "From a gateway's message being on the bus to it being here.",
+            buckets=BUS_BUCKETS_S,
+            registry=registry,
+        )
+        self.loop_lag = Histogram(
+            f"{_PREFIX}event_loop_lag_seconds",
+            "How late a timer of the event loop came.",
+            buckets=LAG_BUCKETS_S,
+            registry=registry,
+        )
+        self.mailbox_overflow = Counter(
+            f"{_PREFIX}mailbox_overflow_chunks",
+            "Chunks dropped before the engine's thread, because it had stopped taking them.",
+            registry=registry,
+        )
+        self.heartbeat_failures = Counter(
+            f"{_PREFIX}heartbeat_failures", "Heartbeats that could not be written to the bus.", registry=registry
+        )
+
+    def observe_decision(self, decision: Decision) -> None:
+        """One chunk was decided on."""
+        self._decisions[decision.kind].inc()
+        self._chunk_age.observe(decision.chunk_age_s)
+        self._queue_wait.observe(decision.queue_s)
+        self._decision_latency.observe(decision.queue_s + decision.step_s)
+
+    def observe_step(self, batch: int, step_s: float) -> None:
+        """The engine made one step."""
+        self._batch_size.observe(batch)
+        self._engine_step.observe(step_s)
+
+
+class _CountsCollector(Collector):
+    """Exposes, at scrape time, what the engine loop and the bus count themselves."""
+
+    def __init__(self, loop: LoopStats, slots: int, bus: Callable[[], BusStats]) -> None:
+        self._loop = loop
+        self._slots = slots
+        self._bus = bus
+
+    def collect(self) -> Iterator[Metric]:
+        loop, bus = self._loop, self._bus()
+        slots = GaugeMetricFamily(
+            f"{_PREFIX}slots", "Calls this worker carries now, and could carry besides.", labels=["state"]
+        )
+        slots.add_metric(["busy"], loop.open_calls)
+        slots.add_metric(["free"], max(0, self._slots - loop.open_calls))
+        yield slots
+        yield GaugeMetricFamily(
+            f"{_PREFIX}backlog_chunks", "Chunks that wait for the engine.", value=loop.backlog_chunks
+        )
+        yield _by_reason("messages_dropped", "Messages of gateways that were not used.", loop.tally.drops)
+        yield _by_reason("chunks_repaired", "Chunks that silence stands in for, whole or in part.", loop.tally.repairs)
+        yield _by_reason("calls_failed", "Calls refused or given up.", loop.failures)
+        yield _count("messages_lost", "Messages that the sequence numbers say are missing.", loop.tally.lost_messages)
+        yield _count("steps_retried", "Steps the engine failed, repeated call by call.", loop.retried_steps)
+        yield _count("speech_dropped", "Pieces of speech for a turn that was over.", loop.dropped_speech)
+        yield _by_reason(
+            "wire_damaged_frames", "Frames from the bus that could not be read.", dict(bus.damaged_frames or {})
+        )
+        yield _count("bus_stale_messages", "Audio dropped because it was too old when it arrived.", bus.stale_messages)
+        yield _count(
+            "bus_unsent_messages",
+            "Messages dropped because the outbound buffer was full while the bus was away.",
+            bus.unsent_messages,
+        )
+
+
+def _by_reason(name: str, text: str, counts: Mapping[Any, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"{_PREFIX}{name}", text, labels=["reason"])
+    for reason, count in counts.items():
+        family.add_metric([str(reason)], count)
+    return family
+
+
+def _count(name: str, text: str, value: int) -> CounterMetricFamily:
+    return CounterMetricFamily(f"{_PREFIX}{name}", text, value=value)

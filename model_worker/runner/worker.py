@@ -1,0 +1,184 @@
+"""One worker process at run time: bus to engine thread and back, heartbeat, watchdog, drain."""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+import structlog
+
+from model_worker.engine import EngineLoop
+from model_worker.metrics import WorkerMetrics
+from model_worker.runner.engine_thread import EngineThread, Report
+from wire.bus.seam import Bus, BusUnavailableError, Placement, WorkerAdvert
+from wire.ids import WorkerId
+from wire.messages import AnyMessage, Decision
+
+log = structlog.get_logger()
+
+HEARTBEAT_S = 1.0
+ADVERT_TTL_S = 5.0  # four heartbeats may be lost before the gateways stop placing calls here
+LAG_PROBE_S = 0.1
+# A gateway that leased a slot just before it was withdrawn opens its call within a round trip of Twilio.
+LATE_CALLS_S = 2.0
+STOP_LIMIT_S = 5.0
+
+
+class EngineDiedError(Exception):
+    """The engine's thread ended by a fault of its own; the process must be started anew."""
+
+
+class Worker:
+    """Everything but the engine's own thread runs on the event loop."""
+
+    def __init__(
+        self,
+        advert: WorkerAdvert,
+        engine_loop: EngineLoop,
+        bus: Bus,
+        placement: Placement,
+        metrics: WorkerMetrics,
+        stall_limit_s: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.died: asyncio.Event = asyncio.Event()
+        """Set when the engine's thread ended although nobody asked it to."""
+        self._advert = advert
+        self._stats = engine_loop.stats
+        self._bus = bus
+        self._placement = placement
+        self._metrics = metrics
+        self._stall_limit_s = stall_limit_s
+        self._loop = asyncio.get_running_loop()
+        self._thread = EngineThread(engine_loop, clock, self._post_report, self._post_exit)
+        self._thread_ended: asyncio.Future[Exception | None] = self._loop.create_future()
+        self._heartbeat: asyncio.Task[None] | None = None
+        self._lag_probe: asyncio.TimerHandle | None = None
+        self._draining = False
+        self._stopping = False
+        self._advertised = False
+        self._idle = asyncio.Event()
+
+    @property
+    def worker(self) -> WorkerId:
+        return self._advert.worker
+
+    def not_ready(self) -> str | None:
+        """Why no call should be placed here, None when all is well."""
+        if self._thread_ended.done():
+            return "engine thread ended"
+        if self._draining:
+            return "draining"
+        if (stalled_s := self._thread.stalled_s()) > self._stall_limit_s:
+            return f"engine without progress for {stalled_s:.0f} s"
+        if not self._advertised:
+            return "not advertised"
+        return None
+
+    async def start(self) -> None:
+        """Receive from gateways, then offer slots. Raises BusUnavailableError."""
+        self._thread.start()
+        await self._bus.start(self._deliver)
+        await self._beat()
+        self._heartbeat = asyncio.create_task(self._keep_beating(), name="heartbeat")
+        self._probe_lag(self._loop.time() + LAG_PROBE_S)
+        log.info("worker.started", worker=self.worker, engine=self._advert.engine, slots=self._advert.slots)
+
+    async def drain(self, limit_s: float) -> None:
+        """Take no new calls; return when the last one has ended, or after ``limit_s``."""
+        self._draining = True
+        await self._withdraw()
+        log.info("worker.draining", worker=self.worker, calls=self._stats.open_calls, limit_s=limit_s)
+        self._thread.command(lambda loop, now: loop.drain(limit_s, now))
+        try:
+            async with asyncio.timeout(limit_s):
+                if limit_s > LATE_CALLS_S:
+                    await asyncio.sleep(LATE_CALLS_S)
+                while self._stats.open_calls > 0 and not self._thread_ended.done():
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            log.warning("worker.drain_limit", worker=self.worker, calls=self._stats.open_calls)
+
+    async def stop(self) -> None:
+        """Give up what calls there are, end the engine's thread and let go of the bus."""
+        self._stopping = True
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            await asyncio.gather(self._heartbeat, return_exceptions=True)
+        if self._lag_probe is not None:
+            self._lag_probe.cancel()
+        await self._withdraw()
+        self._thread.command(lambda loop, _now: loop.fail_all())
+        self._thread.stop()
+        await asyncio.wait([self._thread_ended], timeout=STOP_LIMIT_S)
+        if not self._thread_ended.done():
+            log.error("engine.hangs", worker=self.worker, stalled_s=self._thread.stalled_s())
+        await self._bus.close()
+        log.info("worker.stopped", worker=self.worker)
+
+    def _deliver(self, message: AnyMessage, lag_s: float) -> None:
+        self._metrics.bus_lag.observe(lag_s)
+        if not self._thread.deliver(message, lag_s):
+            self._metrics.mailbox_overflow.inc()
+
+    def _post_report(self, report: Report) -> None:
+        self._loop.call_soon_threadsafe(self._take_report, report)
+
+    def _post_exit(self, error: Exception | None) -> None:
+        self._loop.call_soon_threadsafe(self._take_exit, error)
+
+    def _take_report(self, report: Report) -> None:
+        for gateway, message in report.outgoing:
+            self._bus.send(gateway, message)
+            if isinstance(message, Decision):
+                self._metrics.observe_decision(message)
+        if report.batch:
+            self._metrics.observe_step(report.batch, report.step_s)
+        for fault in report.faults:
+            log.error("engine.fault", call=fault.call, stage=fault.stage, exc_info=fault.error)
+
+    def _take_exit(self, error: Exception | None) -> None:
+        self._thread_ended.set_result(error)
+        self._idle.set()
+        if error is not None:
+            log.error("engine.thread_died", worker=self.worker, exc_info=error)
+        if not self._stopping:
+            self.died.set()
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            self._idle.set()  # lets a drain look again
+            try:
+                await self._beat()
+            except BusUnavailableError as error:
+                self._advertised = False
+                self._metrics.heartbeat_failures.inc()
+                log.warning("heartbeat.failed", worker=self.worker, error=str(error))
+
+    async def _beat(self) -> None:
+        """Offer the slots for another while, or take them back when the engine does not move."""
+        if self._draining:
+            return
+        if self._thread_ended.done() or self._thread.stalled_s() > self._stall_limit_s:
+            if self._advertised:
+                log.error("worker.not_ready", worker=self.worker, reason=self.not_ready())
+                self._advertised = False
+                await self._placement.withdraw(self.worker)
+            return
+        await self._placement.advertise(self._advert, ADVERT_TTL_S)
+        self._advertised = True
+
+    async def _withdraw(self) -> None:
+        self._advertised = False
+        try:
+            await self._placement.withdraw(self.worker)
+        except BusUnavailableError as error:
+            log.warning("worker.not_withdrawn", worker=self.worker, error=str(error))  # the advert runs out by itself
+
+    def _probe_lag(self, due: float) -> None:
+        late_s = max(0.0, self._loop.time() - due)
+        if self._lag_probe is not None:
+            self._metrics.loop_lag.observe(late_s)
+        due = max(due, self._loop.time()) + LAG_PROBE_S
+        self._lag_probe = self._loop.call_at(due, self._probe_lag, due)

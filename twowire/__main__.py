@@ -1,0 +1,110 @@
+"""``twowire``: demo, serve, worker, call."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wire import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="twowire")
+def main() -> None:
+    """Answer phone calls with full-duplex voice models.
+
+    New here: run `twowire demo`, then, in a second terminal, `twowire call --say "What are your opening hours?"`.
+
+    Every option that names a setting can also be given in the environment, as TWOWIRE_ and its name in capitals.
+    """
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end on the fastest event loop there is."""
+    if sys.platform == "win32":
+        asyncio.run(work)
+    else:
+        import uvloop
+
+        uvloop.run(work)
+
+
+def _fail(error: Exception) -> click.ClickException:
+    return click.ClickException(str(error))
+
+
+host = click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+port = click.option("--port", type=click.IntRange(0, 65_535), help="Port for HTTP and media.  [default: 8080]")
+redis_url = click.option("--redis", "redis_url", metavar="URL", help="The bus.  [default: redis://127.0.0.1:6379/0]")
+log_level = click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+log_format = click.option("--log-format", type=click.Choice(["console", "json"]), help="[default: console]")
+agents_dir = click.option(
+    "--agents", "agents_dir", type=click.Path(path_type=Path), help="Folder of agent files.  [default: the built-in ones]"
+)
+decision_log = click.option(
+    "--decision-log", type=click.Path(path_type=Path), help="Write one JSON line per decision to this file."
+)
+
+
+@main.command()
+@host
+@port
+@click.option("--bus", type=click.Choice(["local", "redis"]), default="local", show_default=True, help="In-process, or a Valkey of its own.")
+@agents_dir
+@decision_log
+@log_level
+def demo(bus: str, agents_dir: Path | None, **settings: Any) -> None:
+    """Gateway, bus and CPU worker in one go. No key, no GPU, no Redis, no root.
+
+    Listens on 127.0.0.1 with tokens that everybody knows: not for the open network.
+    """
+    from gateway.config import ConfigError, load_config
+    from model_worker.config import load_worker_config
+    from twowire.demo import DEMO_API_TOKEN, DEMO_AUTH_TOKEN, run_demo
+    from wire.bus.embedded import EmbeddedValkeyError
+    from wire.bus.seam import BusUnavailableError
+    from wire.logs import configure_logs
+
+    try:
+        gateway = load_config(twilio_auth_token=DEMO_AUTH_TOKEN, api_token=DEMO_API_TOKEN, **settings)
+        worker = load_worker_config(engine="receptionist", agents_dir=agents_dir, metrics_port=0)
+        configure_logs(gateway.log_level, gateway.log_format)
+        _run(run_demo(gateway, worker, "redis" if bus == "redis" else "local"))
+    except (ConfigError, BusUnavailableError, EmbeddedValkeyError) as error:
+        raise _fail(error) from None
+
+
+@main.command()
+@host
+@port
+@click.option("--public-url", help="Address under which Twilio reaches this gateway, e.g. https://voice.example.com.")
+@redis_url
+@click.option("--agent", help="Agent that answers.  [default: front-desk]")
+@decision_log
+@click.option("--drain-limit-s", type=float, help="How long live calls may go on after SIGTERM.  [default: 3600]")
+@log_level
+@log_format
+def serve(**settings: Any) -> None:
+    """Run a gateway: answer calls and route them to workers over Redis.
+
+    Needs TWOWIRE_TWILIO_AUTH_TOKEN and TWOWIRE_API_TOKEN in the environment.
+    """
+    from gateway.app import run_gateway
+    from gateway.config import ConfigError, load_config
+    from wire.bus.redis_streams import Side, open_redis
+    from wire.bus.seam import BusUnavailableError
+    from wire.ids import GatewayId
+    from wire.logs import configure_logs
+
+    async def run() -> None:
+        await run_gateway(config, *open_redis(config.redis_url, GatewayId(config.gateway_id), Side.GATEWAY))
+
+    try:
+        config = load_config(**settings)
+        configure_logs(config.log_level, config.log_format)
+        _run(run())
+    except (ConfigError, BusUnavailableError) as error:
+        raise _fail(error) from None

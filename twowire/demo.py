@@ -1,0 +1,34 @@
+"""Gateway, bus and worker in one process: what a newcomer runs first."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Literal
+
+from gateway.app import run_gateway
+from gateway.config import GatewayConfig
+from model_worker.app import serving
+from model_worker.config import WorkerConfig
+from wire.bus.embedded import EmbeddedValkey
+from wire.bus.local import LocalHub
+from wire.bus.redis_streams import Side, open_redis
+from wire.ids import GatewayId, WorkerId
+
+DEMO_AUTH_TOKEN = "twowire-demo-auth-token"  # noqa: S105 - published on purpose, for loopback
+DEMO_API_TOKEN = "twowire-demo-api-token"  # noqa: S105 - likewise
+
+BusKind = Literal["local", "redis"]
+
+
+async def run_demo(gateway: GatewayConfig, worker: WorkerConfig, bus: BusKind) -> None:
+    """Serve on the gateway's address until SIGTERM or SIGINT. Raises what either side raises at its start."""
+    gateway_id, worker_id = GatewayId(gateway.gateway_id), WorkerId(worker.worker_id)
+    async with AsyncExitStack() as stack:
+        if bus == "redis":
+            valkey = await asyncio.to_thread(lambda: stack.enter_context(EmbeddedValkey()))
+            gateway_parts = open_redis(valkey.url, gateway_id, Side.GATEWAY)
+            worker_parts = open_redis(valkey.url, worker_id, Side.WORKER)
+        else:
+            hub = LocalHub()
+            gateway_parts, worker_parts = hub.open(gateway_id), hub.open(worker_id)
+        await stack.enter_async_context(serving(worker, worker_parts))
+        await run_gateway(gateway, *gateway_parts)
