@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,11 +41,11 @@ class WorkerConfig(BaseSettings):
     metrics_port: int = Field(default=9464, ge=0, le=65_535, description="their port; 0 takes a free one")
     drain_limit_s: float = Field(default=3_600.0, ge=0, description="how long live calls may go on after SIGTERM")
     stall_limit_s: float = Field(default=5.0, gt=0, description="engine without progress for this long: not ready")
-    log_level: str = Field(default="info", description="debug, info, warning or error")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: LogFormat = Field(default="console", description="console or json")
 
 
-def load_config(**overrides: object) -> WorkerConfig:
+def load_worker_config(**overrides: object) -> WorkerConfig:
     """Read the environment; ``overrides`` are options of the command line, None where not given. Raises ConfigError."""
     given = {key: value for key, value in overrides.items() if value is not None}
     try:

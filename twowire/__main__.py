@@ -39,10 +39,15 @@ def _fail(error: Exception) -> click.ClickException:
 host = click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 port = click.option("--port", type=click.IntRange(0, 65_535), help="Port for HTTP and media.  [default: 8080]")
 redis_url = click.option("--redis", "redis_url", metavar="URL", help="The bus.  [default: redis://127.0.0.1:6379/0]")
-log_level = click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+log_level = click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]"
+)
 log_format = click.option("--log-format", type=click.Choice(["console", "json"]), help="[default: console]")
 agents_dir = click.option(
-    "--agents", "agents_dir", type=click.Path(path_type=Path), help="Folder of agent files.  [default: the built-in ones]"
+    "--agents",
+    "agents_dir",
+    type=click.Path(path_type=Path),
+    help="Folder of agent files.  [default: the built-in ones]",
 )
 decision_log = click.option(
     "--decision-log", type=click.Path(path_type=Path), help="Write one JSON line per decision to this file."
@@ -52,7 +57,13 @@ decision_log = click.option(
 @main.command()
 @host
 @port
-@click.option("--bus", type=click.Choice(["local", "redis"]), default="local", show_default=True, help="In-process, or a Valkey of its own.")
+@click.option(
+    "--bus",
+    type=click.Choice(["local", "redis"]),
+    default="local",
+    show_default=True,
+    help="In-process, or a Valkey of its own.",
+)
 @agents_dir
 @decision_log
 @log_level
@@ -108,3 +119,34 @@ def serve(**settings: Any) -> None:
         _run(run())
     except (ConfigError, BusUnavailableError) as error:
         raise _fail(error) from None
+
+
+@main.command()
+@redis_url
+@click.option("--engine", help="Which engine decides: receptionist or scripted.  [default: receptionist]")
+@click.option("--slots", type=click.IntRange(1), help="Calls at once.  [default: what the engine can carry]")
+@agents_dir
+@click.option("--script", type=click.Path(path_type=Path), help="Script of the scripted engine.")
+@click.option("--metrics-host", help="Address of /metrics, /healthz and /readyz.  [default: 127.0.0.1]")
+@click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Their port; 0 takes a free one.  [default: 9464]")
+@click.option("--drain-limit-s", type=float, help="How long live calls may go on after SIGTERM.  [default: 3600]")
+@log_level
+@log_format
+def worker(**settings: Any) -> None:
+    """Run a model worker: serve the calls that gateways route to it over Redis."""
+    from model_worker.app import run_worker
+    from model_worker.config import ConfigError, load_worker_config
+    from model_worker.runner import EngineDiedError
+    from wire.bus.seam import BusUnavailableError
+    from wire.logs import configure_logs
+
+    try:
+        config = load_worker_config(**settings)
+        configure_logs(config.log_level, config.log_format)
+        _run(run_worker(config))
+    except (ConfigError, BusUnavailableError, EngineDiedError) as error:
+        raise _fail(error) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -136,6 +136,8 @@ class Worker:
             self._metrics.observe_step(report.batch, report.step_s)
         for fault in report.faults:
             log.error("engine.fault", call=fault.call, stage=fault.stage, exc_info=fault.error)
+        if not self._stats.open_calls:
+            self._idle.set()
 
     def _take_exit(self, error: Exception | None) -> None:
         self._thread_ended.set_result(error)
@@ -148,7 +150,6 @@ class Worker:
     async def _keep_beating(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            self._idle.set()  # lets a drain look again
             try:
                 await self._beat()
             except BusUnavailableError as error:

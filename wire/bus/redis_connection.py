@@ -1,7 +1,8 @@
 """How a Redis is reached: the one place that builds a client and names its faults."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.asyncio import Redis
@@ -18,12 +19,15 @@ UNREACHABLE = (RedisError, OSError, TimeoutError)
 """What a command raises when the server, or the way to it, fails."""
 
 
-def connect(url: str, name: str, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> Redis:
+def connect(url: str, name: str) -> Redis:
     """A client for ``url``, not connected yet; ``name`` shows in ``CLIENT LIST``.
 
     Nothing is retried below us: the reader and the writer of the bus each know what is safe to do
-    again. RESP2 on purpose, so that answers have one shape with every server and release of
-    redis-py. Raises BusUnavailableError for an address that is none.
+    again. Nor is there a timeout on answers: whoever waits for one sets it with ``asyncio.timeout``.
+    redis-py would use ``asyncio.wait_for``, a task for each command, which on Python 3.11 swallows a
+    cancellation that meets its result (python/cpython#81839), so that ``close`` hung.
+    RESP2 on purpose, so that answers have one shape with every server and release of redis-py.
+    Raises BusUnavailableError for an address that is none.
     """
     try:
         return Redis.from_url(
@@ -32,7 +36,7 @@ def connect(url: str, name: str, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> 
             client_name=name,
             retry=Retry(NoBackoff(), 0),
             socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=answer_timeout_s,
+            socket_timeout=None,
         )
     except ValueError as error:
         raise unavailable(url, error) from error
@@ -60,10 +64,11 @@ def unavailable(url: str, error: BaseException) -> BusUnavailableError:
     )
 
 
-@contextmanager
-def naming_faults(url: str) -> Iterator[None]:
-    """Raise BusUnavailableError in place of whatever the client raises."""
+@asynccontextmanager
+async def asking(url: str) -> AsyncIterator[None]:
+    """Wait for answers no longer than is sensible; raise BusUnavailableError in place of what the client raises."""
     try:
-        yield
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            yield
     except UNREACHABLE as error:
         raise unavailable(url, error) from error

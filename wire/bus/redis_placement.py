@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from wire import keys
-from wire.bus.redis_connection import naming_faults
+from wire.bus.redis_connection import asking
 from wire.bus.seam import Lease, WorkerAdvert
 from wire.ids import CallId, WorkerId
 
@@ -45,15 +45,15 @@ class RedisPlacement:
         self._release = _script(client, "release")
 
     async def advertise(self, advert: WorkerAdvert, ttl_s: float) -> None:
-        with naming_faults(self._url):
+        async with asking(self._url):
             await self._advertise([keys.HEARTBEATS, keys.ADVERTS], [advert.worker, msgspec.json.encode(advert), ttl_s])
 
     async def withdraw(self, worker: WorkerId) -> None:
-        with naming_faults(self._url):
+        async with asking(self._url):
             await self._withdraw([keys.HEARTBEATS, keys.ADVERTS], [worker])
 
     async def lease(self, call: CallId, ttl_s: float, agent: str = "") -> Lease | None:
-        with naming_faults(self._url):
+        async with asking(self._url):
             answer = await self._lease(
                 [keys.HEARTBEATS, keys.ADVERTS, keys.CALL_LEASES], [_LEASES_PREFIX, call, ttl_s, agent]
             )
@@ -73,12 +73,12 @@ class RedisPlacement:
         # What is neither renewed nor released was abandoned by its door.
         self._held = {call: held for call, held in self._held.items() if held.until > now}
         if pairs:
-            with naming_faults(self._url):
+            async with asking(self._url):
                 await self._renew([keys.CALL_LEASES, keys.HEARTBEATS], [_LEASES_PREFIX, ttl_s, *pairs])
 
     async def release(self, call: CallId) -> None:
         self._held.pop(call, None)
-        with naming_faults(self._url):
+        async with asking(self._url):
             await self._release([keys.CALL_LEASES], [_LEASES_PREFIX, call])
 
 
@@ -90,7 +90,7 @@ class RedisTokens:
         self._url = url
 
     async def spend(self, nonce: str, ttl_s: float) -> bool:
-        with naming_faults(self._url):
+        async with asking(self._url):
             return bool(await self._client.set(keys.spent_token(nonce), b"1", nx=True, px=round(ttl_s * 1000)))
 
 

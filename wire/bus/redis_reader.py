@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from wire.bus.inbox import Inbox
-from wire.bus.redis_connection import UNREACHABLE
+from wire.bus.redis_connection import ANSWER_TIMEOUT_S, UNREACHABLE
 from wire.bus.redis_writer import STREAM_TTL_S, Backoff
 from wire.bus.seam import BusStats
 from wire.bus.server_clock import ServerClock
@@ -52,7 +52,8 @@ class StreamReader:
         troubled = False
         while True:
             try:
-                await self._find_position()
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    await self._find_position()
                 if troubled:
                     troubled, backoff = False, Backoff()
                     log.info("bus.read_resumed", stream=self._stream)
@@ -101,7 +102,10 @@ class StreamReader:
 
     async def _read(self) -> bool:
         """Wait for entries and take them; False when none came for a while."""
-        streams: Any = await self._client.xread({self._stream: self._position}, count=_ENTRIES_A_READ, block=_BLOCK_MS)
+        async with asyncio.timeout(BLOCK_S + ANSWER_TIMEOUT_S):
+            streams: Any = await self._client.xread(
+                {self._stream: self._position}, count=_ENTRIES_A_READ, block=round(BLOCK_S * 1000)
+            )
         if not streams:
             return False
         for count, (entry_id, fields) in enumerate(streams[0][1]):
@@ -138,9 +142,6 @@ class StreamReader:
         if len(self._last_numbers) > _MAX_SENDERS:
             self._last_numbers.popitem(last=False)
         return False
-
-
-_BLOCK_MS = int(BLOCK_S * 1000)
 
 
 def _text(value: bytes | str) -> str:

@@ -15,9 +15,9 @@ from wire import keys
 from wire.bus.inbox import Inbox
 from wire.bus.open import BusParts
 from wire.bus.outbox import Outbox
-from wire.bus.redis_connection import UNREACHABLE, connect, naming_faults
+from wire.bus.redis_connection import ANSWER_TIMEOUT_S, UNREACHABLE, asking, connect
 from wire.bus.redis_placement import RedisPlacement, RedisTokens
-from wire.bus.redis_reader import BLOCK_S, StreamReader
+from wire.bus.redis_reader import StreamReader
 from wire.bus.redis_writer import StreamWriter
 from wire.bus.seam import BusStats, BusUnavailableError, Deliver
 from wire.ids import GatewayId, WorkerId
@@ -71,8 +71,7 @@ class RedisBus:
         self._side = side
         self._audio_ttl_s = audio_ttl_s
         self._own_stream = side.own_stream(address)
-        # The reader's connection is blocked nearly always, so it needs its own, and more patience.
-        self._reading = connect(url, f"twowire-{address}-reader", answer_timeout_s=BLOCK_S + 1.0)
+        self._reading = connect(url, f"twowire-{address}-reader")
         outbox = Outbox(outbound_limit_bytes, audio_ttl_s, self.stats)
         # A new process under an old address must not look like a repetition of the old one.
         self._writer = StreamWriter(self.client, f"{address}/{secrets.token_hex(4)}", outbox, self.stats, max_entries)
@@ -89,7 +88,7 @@ class RedisBus:
             self._reading, self._own_stream, Inbox(deliver, self.stats, self._audio_ttl_s), self.stats
         )
         try:
-            with naming_faults(self._url):
+            async with asking(self._url):
                 await self._reader.start_at_the_end()
         except BusUnavailableError:
             await self.close()
@@ -124,8 +123,9 @@ class RedisBus:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             try:
-                await reader.calibrate(self.client)
-                await reader.trim(self.client)
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    await reader.calibrate(self.client)
+                    await reader.trim(self.client)
             except UNREACHABLE as error:  # the reader and the writer say so loudly enough
                 log.debug("bus.housekeeping_failed", error=str(error))
 

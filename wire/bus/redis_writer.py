@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from wire.bus.outbox import Outbox
-from wire.bus.redis_connection import UNREACHABLE
+from wire.bus.redis_connection import ANSWER_TIMEOUT_S, UNREACHABLE
 from wire.bus.seam import BusStats
 from wire.messages import AnyMessage
 
@@ -129,7 +129,8 @@ class StreamWriter:
             )
         for stream in expiring:
             pipeline.execute_command("EXPIRE", stream, STREAM_TTL_S)
-        answers = await pipeline.execute(raise_on_error=False)
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            answers = await pipeline.execute(raise_on_error=False)
 
         refused: list[_Entry] = []
         reason: RedisError | None = None
