@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from gateway.call import CallLimits
-from gateway.config import ConfigError, GatewayConfig
+from gateway.config import GatewayConfig
 from gateway.metrics import GatewayMetrics
 from gateway.runner.decision_log import DecisionLog
 from gateway.runner.hub import CallHub
@@ -20,6 +20,7 @@ from gateway.transports.twilio_hooks import TwilioHooks
 from gateway.web.operations import Operations
 from wire.bus.seam import Bus, OneTimeTokens, Placement
 from wire.ids import GatewayId
+from wire.settings import ConfigError
 
 log = structlog.get_logger()
 

@@ -193,6 +193,12 @@ class Call:
             "lost_speech_samples": self._playout.lost_samples,
         }
 
+    def abandon(self) -> CallClosed:
+        """Give the call up after a fault of ours; returns the worker's notice. Nothing else of it can be trusted."""
+        self.ended = True
+        self._effects.clear()
+        return CallClosed(self.id, self.epoch, self._next_seq(), "fault")
+
     def _next_seq(self) -> int:
         seq = self._seq
         self._seq += 1

@@ -1,25 +1,14 @@
 """The gateway's configuration: read once, from ``TWOWIRE_*`` in the environment, passed down in pieces."""
 
-import os
-import secrets
-import socket
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wire.logs import LogFormat
+from wire.settings import ENV_PREFIX, load_settings, process_id
 
-ENV_PREFIX = "TWOWIRE_"
 MIN_SECRET_CHARS = 16
-
-
-class ConfigError(Exception):
-    """A setting is missing or wrong; the text names it and says what to do."""
-
-
-def _gateway_id() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
 class GatewayConfig(BaseSettings):
@@ -33,7 +22,7 @@ class GatewayConfig(BaseSettings):
         "", description="address under which Twilio reaches this gateway, e.g. https://voice.example.com"
     )
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="the bus")
-    gateway_id: str = Field(default_factory=_gateway_id, description="unique name of this process")
+    gateway_id: str = Field(default_factory=process_id, description="unique name of this process")
     twilio_auth_token: SecretStr = Field(description="auth token of the Twilio account; requests are checked with it")
     api_token: SecretStr = Field(description="bearer token of /api")
     agent: str = Field("front-desk", description="agent that answers")
@@ -66,17 +55,4 @@ class GatewayConfig(BaseSettings):
 
 def load_config(**overrides: object) -> GatewayConfig:
     """Read the environment; ``overrides`` are options of the command line. Raises ConfigError."""
-    try:
-        return GatewayConfig(**{key: value for key, value in overrides.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        raise ConfigError(explain(error, ENV_PREFIX)) from None
-
-
-def explain(error: ValidationError, prefix: str) -> str:
-    """One line per wrong setting, with its environment variable; never its value."""
-    lines = []
-    for fault in error.errors(include_input=False, include_url=False):
-        name = prefix + "_".join(str(part) for part in fault["loc"]).upper()
-        remedy = "set it in the environment" if fault["type"] == "missing" else fault["msg"]
-        lines.append(f"{name}: {remedy}")
-    return "\n".join(lines)
+    return load_settings(GatewayConfig, overrides)

@@ -4,10 +4,11 @@ import asyncio
 import sys
 
 from model_worker.app import run_worker
-from model_worker.config import ConfigError, load_worker_config
+from model_worker.config import load_worker_config
 from model_worker.runner import EngineDiedError
 from wire.bus.seam import BusUnavailableError
 from wire.logs import configure_logs
+from wire.settings import ConfigError
 
 
 def main() -> int:

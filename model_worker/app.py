@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from model_worker.config import ConfigError, WorkerConfig
+from model_worker.config import WorkerConfig
 from model_worker.engine import EngineLoop
 from model_worker.metrics import WorkerMetrics
 from model_worker.runner import EngineDiedError, Worker
@@ -22,6 +22,7 @@ from model_worker.web import operations
 from wire.bus.open import BusParts
 from wire.bus.redis_streams import Side, open_redis
 from wire.bus.seam import WorkerAdvert
+from wire.settings import ConfigError
 
 log = structlog.get_logger()
 

@@ -1,26 +1,18 @@
 """The worker's configuration: read once, from ``TWOWIRE_*`` in the environment, passed down in pieces."""
 
-import os
-import secrets
-import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wire.ids import WorkerId
 from wire.logs import LogFormat
-
-ENV_PREFIX = "TWOWIRE_"
-
-
-class ConfigError(Exception):
-    """A setting is missing or wrong; the text names it and says what to do."""
+from wire.settings import ENV_PREFIX, load_settings, process_id
 
 
 def _worker_id() -> WorkerId:
-    return WorkerId(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
+    return WorkerId(process_id())
 
 
 class WorkerConfig(BaseSettings):
@@ -47,17 +39,4 @@ class WorkerConfig(BaseSettings):
 
 def load_worker_config(**overrides: object) -> WorkerConfig:
     """Read the environment; ``overrides`` are options of the command line, None where not given. Raises ConfigError."""
-    given = {key: value for key, value in overrides.items() if value is not None}
-    try:
-        return WorkerConfig(**given)  # type: ignore[arg-type]
-    except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
-
-
-def _explain(error: ValidationError) -> str:
-    """One line per wrong setting, with its environment variable; never its value."""
-    lines = []
-    for fault in error.errors(include_input=False, include_url=False):
-        name = ENV_PREFIX + "_".join(str(part) for part in fault["loc"]).upper()
-        lines.append(f"{name}: {fault['msg']}")
-    return "\n".join(lines)
+    return load_settings(WorkerConfig, overrides)

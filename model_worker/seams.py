@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wire.ids import NO_TURN, CallId, TurnId
-from wire.messages import DecisionKind, Playback, Voice
+from wire.messages import DecisionKind, Voice
 
 Pcm = npt.NDArray[np.int16]
 """Mono PCM, shape ``(samples,)``."""

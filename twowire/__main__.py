@@ -72,12 +72,13 @@ def demo(bus: str, agents_dir: Path | None, **settings: Any) -> None:
 
     Listens on 127.0.0.1 with tokens that everybody knows: not for the open network.
     """
-    from gateway.config import ConfigError, load_config
+    from gateway.config import load_config
     from model_worker.config import load_worker_config
     from twowire.demo import DEMO_API_TOKEN, DEMO_AUTH_TOKEN, run_demo
     from wire.bus.embedded import EmbeddedValkeyError
     from wire.bus.seam import BusUnavailableError
     from wire.logs import configure_logs
+    from wire.settings import ConfigError
 
     try:
         gateway = load_config(twilio_auth_token=DEMO_AUTH_TOKEN, api_token=DEMO_API_TOKEN, **settings)
@@ -104,11 +105,12 @@ def serve(**settings: Any) -> None:
     Needs TWOWIRE_TWILIO_AUTH_TOKEN and TWOWIRE_API_TOKEN in the environment.
     """
     from gateway.app import run_gateway
-    from gateway.config import ConfigError, load_config
+    from gateway.config import load_config
     from wire.bus.redis_streams import Side, open_redis
     from wire.bus.seam import BusUnavailableError
     from wire.ids import GatewayId
     from wire.logs import configure_logs
+    from wire.settings import ConfigError
 
     async def run() -> None:
         await run_gateway(config, *open_redis(config.redis_url, GatewayId(config.gateway_id), Side.GATEWAY))
@@ -135,10 +137,11 @@ def serve(**settings: Any) -> None:
 def worker(**settings: Any) -> None:
     """Run a model worker: serve the calls that gateways route to it over Redis."""
     from model_worker.app import run_worker
-    from model_worker.config import ConfigError, load_worker_config
+    from model_worker.config import load_worker_config
     from model_worker.runner import EngineDiedError
     from wire.bus.seam import BusUnavailableError
     from wire.logs import configure_logs
+    from wire.settings import ConfigError
 
     try:
         config = load_worker_config(**settings)

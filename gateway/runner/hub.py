@@ -1,9 +1,9 @@
 """All live calls of one gateway: admission, attachment, delivery, the tick, the drain."""
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from time import monotonic, time
 
 import structlog
 
@@ -111,13 +111,13 @@ class CallHub:
     def attach(self, lease: Lease, setup: CallSetup, leg: Leg) -> CallSession:
         """The leg of an admitted call has media: the call begins."""
         assert lease.call not in self._sessions, "a live call has its leg"
-        record = CallRecord(lease.call, setup, lease.worker, lease.engine, started_unix_s=time.time())
+        record = CallRecord(lease.call, setup, lease.worker, lease.engine, started_unix_s=time())
         session = CallSession(
-            Call(lease, self._gateway, setup, self._loop.time(), self._limits),
+            Call(lease, self._gateway, setup, monotonic(), self._limits),
             leg,
             record,
             self._metrics,
-            self._loop.time,
+            monotonic,
             lambda message: self._bus.send(lease.worker, message),
             self._on_decision,
             self._on_ended,
@@ -141,7 +141,8 @@ class CallHub:
             else:
                 del self.records[oldest]
 
-    def _on_tick(self, now: float, late_s: float) -> None:
+    def _on_tick(self, late_s: float) -> None:
+        now = monotonic()  # not the loop's clock: uvloop rounds it to milliseconds
         self._metrics.loop_lag.observe(late_s)
         for session in [s for s in self._sessions.values() if now >= s.due]:
             session.wake(now)

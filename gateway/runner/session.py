@@ -116,9 +116,9 @@ class CallSession:
         self.due = NEVER if due is None else due
 
     def _fail(self) -> None:
-        """End a call whose core broke an invariant: nothing more of it can be trusted."""
-        self.call.ended = True
+        """End a call whose core broke an invariant."""
         self.due = NEVER
+        self._send_up(self.call.abandon())
         self._leg.end("failed", {})
         self._finish("fault", None)
 

@@ -7,12 +7,9 @@ TICK_S = 0.02
 
 
 class Ticker:
-    """Calls ``on_tick(now, late_s)`` every 20 ms while started; ticks that were missed are not made up.
+    """Calls ``on_tick(late_s)`` every 20 ms while started; ticks that were missed are not made up."""
 
-    ``now`` is the event loop's clock, the one clock of the gateway.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_tick: Callable[[float, float], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_tick: Callable[[float], None]) -> None:
         self._loop = loop
         self._on_tick = on_tick
         self._handle: asyncio.TimerHandle | None = None
@@ -35,4 +32,4 @@ class Ticker:
         late_s = max(0.0, now - self._due)
         self._due += TICK_S * (1 + int(late_s / TICK_S))
         self._handle = self._loop.call_at(self._due, self._tick)
-        self._on_tick(now, late_s)
+        self._on_tick(late_s)

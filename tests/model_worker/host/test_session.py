@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from model_worker.session import MAX_BACKLOG_CHUNKS, MAX_GAP_CHUNKS, Drop, FailedCallError, Repair, Session, Tally
 from tests.model_worker.host.fakes import Caller
 from wire.audio.codecs import Codec
-from wire.ids import NO_TURN
+from wire.ids import NO_TURN, TurnId
 from wire.messages import AudioChunk, Playback
 
 
@@ -133,7 +133,7 @@ def test_what_the_caller_heard_is_known_in_seconds_and_kept_over_a_lost_chunk() 
     caller = Caller()
     session = opened(caller)
     session.receive(caller.speaks(), 0.0, 1.0)
-    session.receive(caller.speaks(playback=Playback(1, 8_000, 6_000, 4_000)), 0.0, 1.4)
+    session.receive(caller.speaks(playback=Playback(TurnId(1), 8_000, 6_000, 4_000)), 0.0, 1.4)
     caller.speaks()
     session.receive(caller.speaks(), 0.0, 2.2)
     assert [session.take().playback_s for _ in range(4)] == [(NO_TURN, 0.0), (1, 0.5), (1, 0.5), (1, 0.5)]
