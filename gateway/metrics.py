@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from wire.bus.metrics import BUS_BUCKETS_S, bus_families
 from wire.bus.seam import BusStats
 
 # Around the chunk of 0.4 s and the answer times people notice: 0.2 s feels immediate, 1 s slow, 3 s broken.
 RESPONSE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
-# The bus takes 1 to 3 ms on one machine; 50 ms is a slow network, 0.4 s a chunk lost.
-BUS_BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0, 5.0)
 # A tick is 20 ms: one late by less is inaudible, by more is a packet missing from the caller's ear.
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 # 160 ms of speech are needed to be sure of it; peers take 350 to 500.
@@ -25,23 +24,7 @@ class _BusCollector(Collector):
         self._stats = stats
 
     def collect(self) -> Iterator[Metric]:
-        stats = self._stats()
-        damaged = CounterMetricFamily(
-            "twowire_gateway_wire_damaged_frames", "Frames from the bus that could not be read.", labels=["reason"]
-        )
-        for reason, count in sorted((stats.damaged_frames or {}).items()):
-            damaged.add_metric([reason], count)
-        yield damaged
-        yield CounterMetricFamily(
-            "twowire_gateway_bus_stale_messages",
-            "Audio dropped because it was older than its time to live when it arrived.",
-            value=stats.stale_messages,
-        )
-        yield CounterMetricFamily(
-            "twowire_gateway_bus_unsent_messages",
-            "Messages dropped because the outbound buffer was full while the bus was away.",
-            value=stats.unsent_messages,
-        )
+        return bus_families("twowire_gateway_", self._stats())
 
 
 class GatewayMetrics:

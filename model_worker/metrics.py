@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from model_worker.engine.stats import LoopStats
+from wire.bus.metrics import BUS_BUCKETS_S, bus_families
 from wire.bus.seam import BusStats
 from wire.messages import Decision, DecisionKind
 
@@ -19,8 +20,6 @@ AGE_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2.0
 STEP_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.8, 2.0)
 # Powers of two: what batched kernels are tuned for.
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-# The bus takes 1 to 5 ms on one machine; 50 ms is a slow network, 0.4 s a chunk lost.
-BUS_BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0, 5.0)
 # The loop only carries messages: 5 ms late is the interpreter shared with the engine's thread, 50 ms a fault.
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 
@@ -123,15 +122,7 @@ class _CountsCollector(Collector):
         yield _count("messages_lost", "Messages that the sequence numbers say are missing.", loop.tally.lost_messages)
         yield _count("steps_retried", "Steps the engine failed, repeated call by call.", loop.retried_steps)
         yield _count("speech_dropped", "Pieces of speech for a turn that was over.", loop.dropped_speech)
-        yield _by_reason(
-            "wire_damaged_frames", "Frames from the bus that could not be read.", dict(bus.damaged_frames or {})
-        )
-        yield _count("bus_stale_messages", "Audio dropped because it was too old when it arrived.", bus.stale_messages)
-        yield _count(
-            "bus_unsent_messages",
-            "Messages dropped because the outbound buffer was full while the bus was away.",
-            bus.unsent_messages,
-        )
+        yield from bus_families(_PREFIX, bus)
 
 
 def _by_reason(name: str, text: str, counts: Mapping[Any, int]) -> CounterMetricFamily:

@@ -28,7 +28,6 @@ from wire.messages import (
     WorkerDraining,
 )
 
-
 T = TypeVar("T")
 
 
