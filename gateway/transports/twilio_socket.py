@@ -110,6 +110,8 @@ class TwilioSocket(WSListener):
         if self._session is None:
             if len(self._early) < MAX_EARLY_EVENTS or isinstance(event, LegEnded):
                 self._early.append(event)
+            else:
+                self._metrics.bad_input.labels("twilio", "early_overflow").inc()
         elif isinstance(event, bytes):
             self._session.receive_media(event)
         elif not isinstance(event, StreamStarted):

@@ -178,7 +178,7 @@ class Phone:
     async def record(self) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {API_TOKEN}"}
         async with self._http.get(f"{self.base_url}/api/calls/{self.call_sid}", headers=headers) as response:
-            body: dict[str, Any] = await response.json()
+            body: dict[str, Any] = await response.json() if response.status == 200 else {}
             return body
 
 

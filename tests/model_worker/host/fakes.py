@@ -41,8 +41,8 @@ class Caller:
         self._seq += 1
         return self.call, self.epoch, self._seq - 1
 
-    def opens(self, agent: str = "front-desk") -> CallOpened:
-        return CallOpened(*self._stamp(), GATEWAY, self.codec, agent)
+    def opens(self, agent: str = "front-desk", gateway: GatewayId = GATEWAY) -> CallOpened:
+        return CallOpened(*self._stamp(), gateway, self.codec, agent)
 
     def speaks(self, payload: bytes | None = None, playback: Playback | None = None, age_s: float = 0.0) -> AudioChunk:
         """The next chunk; silence unless told otherwise."""

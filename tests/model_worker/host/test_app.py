@@ -4,18 +4,19 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
 from model_worker.app import run_worker, serving
-from model_worker.config import ConfigError, WorkerConfig, load_worker_config
+from model_worker.config import WorkerConfig, load_worker_config
 from tests.model_worker.host.fakes import GATEWAY, Caller
 from wire.bus.local import LocalHub
 from wire.ids import CallId
 from wire.messages import AnyMessage, Decision
+from wire.settings import ConfigError
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def config() -> WorkerConfig:
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[LocalHub]:
-    yield LocalHub()
+def hub() -> LocalHub:
+    return LocalHub()
 
 
 async def test_a_gateway_finds_the_worker_and_gets_its_decisions(hub: LocalHub, config: WorkerConfig) -> None:
@@ -65,7 +66,7 @@ async def test_operators_see_metrics_health_and_readiness(hub: LocalHub, config:
 async def test_a_taken_port_is_named_with_the_remedy(hub: LocalHub, config: WorkerConfig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         busy = config.model_copy(update={"metrics_port": taken.getsockname()[1]})
-        with pytest.raises(ConfigError, match="TWOWIRE_METRICS_PORT: cannot listen on 127.0.0.1"):
+        with pytest.raises(ConfigError, match=r"TWOWIRE_METRICS_PORT: cannot listen on 127\.0\.0\.1"):
             async with serving(busy, hub.open(config.worker_id)):
                 raise AssertionError("it must not start")
 

@@ -3,7 +3,8 @@
 import pytest
 
 from model_worker.app import build_engine
-from model_worker.config import ConfigError, load_worker_config
+from model_worker.config import load_worker_config
+from wire.settings import ConfigError
 
 
 def test_settings_come_from_the_environment_and_options_win(monkeypatch: pytest.MonkeyPatch) -> None:

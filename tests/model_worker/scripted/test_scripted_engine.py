@@ -78,7 +78,7 @@ def test_a_key_is_answered_and_may_hang_up_after_the_words() -> None:
 
 
 def test_the_first_rule_that_fits_speaks() -> None:
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"when": "chunk", "index": 2, "say": {"text": "first"}},
         {"when": "talk", "say": {"text": "second"}},
     ]

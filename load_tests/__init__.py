@@ -1,0 +1,1 @@
+"""Load tests: open loop, judged against the schedule, from the caller's side."""
