@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -117,10 +118,20 @@ async def _close_after(_request: web.Request, response: web.StreamResponse) -> N
     response.headers["Connection"] = "close"
 
 
-async def run_gateway(config: GatewayConfig, bus: Bus, placement: Placement, tokens: OneTimeTokens) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the drain."""
+async def run_gateway(
+    config: GatewayConfig,
+    bus: Bus,
+    placement: Placement,
+    tokens: OneTimeTokens,
+    on_ready: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the drain.
+
+    ``on_ready`` is told the address once calls are taken.
+    """
     gateway = Gateway(config, bus, placement, tokens)
     await gateway.start()
+    on_ready(gateway.base_url)
     gc.collect()
     gc.freeze()  # a full collection over all imports takes 40 ms, two ticks; what lives for ever need not be visited
     loop = asyncio.get_running_loop()

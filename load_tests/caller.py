@@ -21,7 +21,7 @@ from wire.audio.g711 import decode
 
 FRAME_BYTES = 160
 SAMPLE_RATE_HZ = 8_000
-LOUD_ABOVE = 2_000  # mean |sample| of an answer; the line noise is at 60
+LOUD_ABOVE = 2_000  # mean |sample| of an answer; line noise is at 30
 LOUD = (b"\x80" * 4 + b"\x00" * 4) * 20  # a full-scale square wave of 1 kHz: mean |sample| 32 124
 
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,13 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from model_worker.config import WorkerConfig
+from model_worker.dialog.agent import VoiceStyle
+from model_worker.dialog.load import AgentFileError, load_agents
+from model_worker.duplex.receptionist.engine import Fault, ReceptionistEngine
 from model_worker.engine import EngineLoop
 from model_worker.metrics import WorkerMetrics
-from model_worker.runner import EngineDiedError, Worker
-from model_worker.seams import Engine
+from model_worker.runner import EngineDiedError, EngineFault, Worker
+from model_worker.seams import Engine, TtsError
 from model_worker.web import operations
 from wire.bus.open import BusParts
 from wire.bus.redis_streams import Side, open_redis
@@ -31,11 +34,12 @@ BUILT_IN_AGENTS = Path(__file__).with_name("agents")
 
 @dataclass(frozen=True, slots=True)
 class BuiltEngine:
-    """An engine, the agents it plays (none: any), and how to let go of it."""
+    """An engine, the agents it plays (none: any), how to let go of it, and the faults it dealt with itself."""
 
     engine: Engine
     agents: tuple[str, ...] = ()
     shutdown: Callable[[], None] = lambda: None
+    take_faults: Callable[[], Iterable[EngineFault]] = tuple
 
 
 def _build_scripted(config: WorkerConfig) -> BuiltEngine:
@@ -50,7 +54,35 @@ def _build_scripted(config: WorkerConfig) -> BuiltEngine:
     return BuiltEngine(ScriptedEngine(script, time.sleep), agents)
 
 
+def _log_fault(fault: Fault) -> None:
+    log.error("engine.fault", call=fault.call, stage=fault.stage, exc_info=fault.error)
+
+
+def _build_receptionist(config: WorkerConfig) -> BuiltEngine:
+    from model_worker.asr.sphinx import SphinxAsr
+    from model_worker.tts.espeak import EspeakTts
+    from model_worker.vad.silero import SileroVad
+
+    try:
+        agents = load_agents(config.agents_dir or BUILT_IN_AGENTS)
+    except AgentFileError as error:
+        raise ConfigError(f"TWOWIRE_AGENTS_DIR: {error}") from None
+    asr = SphinxAsr()
+
+    def voice(style: VoiceStyle) -> EspeakTts:
+        return EspeakTts(style.name, style.rate_wpm, style.pitch)
+
+    engine = ReceptionistEngine(agents, vad=SileroVad, asr=asr, tts=voice, on_fault=_log_fault)
+    try:
+        engine.warm_up()
+    except TtsError as error:
+        engine.shutdown()
+        raise ConfigError(f"TWOWIRE_ENGINE: {error}") from None
+    return BuiltEngine(engine, tuple(sorted(agents)), engine.shutdown)
+
+
 ENGINES: dict[str, Callable[[WorkerConfig], BuiltEngine]] = {
+    "receptionist": _build_receptionist,
     "scripted": _build_scripted,
 }
 """Engines by the name in ``TWOWIRE_ENGINE``; what one needs is imported when it is asked for."""
@@ -93,6 +125,7 @@ async def serving(config: WorkerConfig, parts: BusParts) -> AsyncIterator[Worker
             parts.placement,
             WorkerMetrics(registry, engine_loop.stats, engine_loop.slots, lambda: parts.bus.stats),
             config.stall_limit_s,
+            engine_faults=built.take_faults,
         )
         http = web.AppRunner(
             operations(registry, lambda: not worker.died.is_set(), worker.not_ready),
@@ -150,7 +183,7 @@ async def run_worker(config: WorkerConfig, parts: BusParts | None = None) -> Non
         if not worker.died.is_set():
             await _first_of(worker.drain(config.drain_limit_s), hurry.wait(), worker.died.wait())
     if worker.died.is_set():
-        raise EngineDiedError("the engine's thread ended by a fault; the log has it")
+        raise EngineDiedError("the worker cannot go on, its log says why; start it anew")
 
 
 async def _first_of(*works: Coroutine[object, object, object]) -> None:

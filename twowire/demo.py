@@ -4,6 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Literal
 
+import click
+
 from gateway.app import run_gateway
 from gateway.config import GatewayConfig
 from model_worker.app import serving
@@ -31,4 +33,22 @@ async def run_demo(gateway: GatewayConfig, worker: WorkerConfig, bus: BusKind) -
             hub = LocalHub()
             gateway_parts, worker_parts = hub.open(gateway_id), hub.open(worker_id)
         await stack.enter_async_context(serving(worker, worker_parts))
-        await run_gateway(gateway, *gateway_parts)
+        await run_gateway(gateway, *gateway_parts, on_ready=_say_what_next)
+
+
+def _say_what_next(url: str) -> None:
+    elsewhere = "" if url.endswith(":8080") else f" --url {url}"
+    click.echo(
+        f"""
+  twowire answers at {url}
+
+  The agent is a narrow, menu-style receptionist on the CPU: it knows a few questions, and keys work as well as words.
+  Call it from a second terminal:
+
+    twowire call{elsewhere} --say "What are your opening hours?"
+    twowire call{elsewhere} --say "What are your opening hours?" --barge-in-at 1.5 --record call.wav
+    twowire call{elsewhere} --dtmf 1
+
+  Ctrl-C ends it.
+"""
+    )

@@ -1,8 +1,9 @@
 """One worker process at run time: bus to engine thread and back, heartbeat, watchdog, drain."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
+from typing import Protocol
 
 import structlog
 
@@ -10,7 +11,7 @@ from model_worker.engine import EngineLoop
 from model_worker.metrics import WorkerMetrics
 from model_worker.runner.engine_thread import EngineThread, Report
 from wire.bus.seam import Bus, BusUnavailableError, Placement, WorkerAdvert
-from wire.ids import WorkerId
+from wire.ids import CallId, WorkerId
 from wire.messages import AnyMessage, Decision
 
 log = structlog.get_logger()
@@ -27,8 +28,22 @@ class EngineDiedError(Exception):
     """The engine's thread ended by a fault of its own; the process must be started anew."""
 
 
+class EngineFault(Protocol):
+    """An exception that an engine dealt with itself; for the log."""
+
+    @property
+    def call(self) -> CallId | None: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def error(self) -> Exception: ...
+
+
 class Worker:
-    """Everything but the engine's own thread runs on the event loop."""
+    """Everything but the engine's own thread runs on the event loop.
+
+    ``engine_faults`` hands out, once, the faults that the engine dealt with since the last time.
+    """
 
     def __init__(
         self,
@@ -39,15 +54,17 @@ class Worker:
         metrics: WorkerMetrics,
         stall_limit_s: float,
         clock: Callable[[], float] = monotonic,
+        engine_faults: Callable[[], Iterable[EngineFault]] = tuple,
     ) -> None:
         self.died: asyncio.Event = asyncio.Event()
-        """Set when the engine's thread ended although nobody asked it to."""
+        """Set when the engine's thread or the heartbeat ended although nobody asked it to."""
         self._advert = advert
         self._stats = engine_loop.stats
         self._bus = bus
         self._placement = placement
         self._metrics = metrics
         self._stall_limit_s = stall_limit_s
+        self._engine_faults = engine_faults
         self._loop = asyncio.get_running_loop()
         self._thread = EngineThread(engine_loop, clock, self._post_report, self._post_exit)
         self._thread_ended: asyncio.Future[Exception | None] = self._loop.create_future()
@@ -75,11 +92,16 @@ class Worker:
         return None
 
     async def start(self) -> None:
-        """Receive from gateways, then offer slots. Raises BusUnavailableError."""
-        self._thread.start()
+        """Receive from gateways, then offer slots. Raises BusUnavailableError, and then needs no ``stop``."""
         await self._bus.start(self._deliver)
-        await self._beat()
+        self._thread.start()
+        try:
+            await self._beat()
+        except BusUnavailableError:
+            await self.stop()
+            raise
         self._heartbeat = asyncio.create_task(self._keep_beating(), name="heartbeat")
+        self._heartbeat.add_done_callback(self._end_of_heartbeat)
         self._probe_lag(self._loop.time() + LAG_PROBE_S)
         log.info("worker.started", worker=self.worker, engine=self._advert.engine, slots=self._advert.slots)
 
@@ -150,12 +172,19 @@ class Worker:
     async def _keep_beating(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
+            for fault in self._engine_faults():
+                log.error("engine.handled_fault", call=fault.call, stage=fault.stage, exc_info=fault.error)
             try:
                 await self._beat()
             except BusUnavailableError as error:
                 self._advertised = False
                 self._metrics.heartbeat_failures.inc()
                 log.warning("heartbeat.failed", worker=self.worker, error=str(error))
+
+    def _end_of_heartbeat(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():  # without a heartbeat nobody would ever place a call here again
+            log.error("heartbeat.died", worker=self.worker, exc_info=task.exception())
+            self.died.set()
 
     async def _beat(self) -> None:
         """Offer the slots for another while, or take them back when the engine does not move."""

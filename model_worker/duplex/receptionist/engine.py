@@ -1,6 +1,5 @@
 """The receptionist behind the engine seam: many calls, one step at a time, faults kept apart."""
 
-from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,6 @@ from wire.ids import CallId, TurnId
 from wire.messages import DecisionKind
 
 CHUNK_MS = 400
-MAX_KEPT_FAULTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +50,7 @@ class Fault:
 class ReceptionistEngine:
     """An ``Engine``. Same inputs, same outputs, as long as the recognizer is within ``recognition_wait_s``.
 
-    ``faults`` counts by stage (``listen recognize decide close``); ``recent_faults``
-    holds the newest, for the log of whoever runs the engine.
+    ``on_fault`` is told of every exception that was caught, on the engine's thread.
     """
 
     def __init__(
@@ -64,9 +61,9 @@ class ReceptionistEngine:
         asr: Asr,
         tts: Callable[[VoiceStyle], Tts],
         policy: ReceptionistPolicy | None = None,
+        on_fault: Callable[[Fault], None] = lambda fault: None,
     ) -> None:
-        self.faults: Counter[str] = Counter()
-        self.recent_faults: deque[Fault] = deque(maxlen=MAX_KEPT_FAULTS)
+        self._on_fault = on_fault
         self._agents = dict(agents)
         self._policy = policy or ReceptionistPolicy()
         self._vad = vad
@@ -179,5 +176,4 @@ class ReceptionistEngine:
         return None if conversation is None or conversation.failed else conversation
 
     def _note(self, call: CallId | None, stage: str, error: Exception) -> None:
-        self.faults[stage] += 1
-        self.recent_faults.append(Fault(call, stage, error))
+        self._on_fault(Fault(call, stage, error))

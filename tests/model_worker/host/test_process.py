@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from redis import Redis as BlockingRedis
 
 from tests.model_worker.host.fakes import Caller
 from wire.bus.redis_streams import Side, open_redis
@@ -16,6 +17,14 @@ from wire.ids import CallId, GatewayId
 from wire.messages import AnyMessage, Decision
 
 LIMIT_S = 20.0
+
+
+@pytest.fixture
+def empty_valkey_url(valkey_url: str) -> str:
+    """A server on which no other test's worker offers slots."""
+    with BlockingRedis.from_url(valkey_url) as client:
+        client.flushall()
+    return valkey_url
 
 
 @asynccontextmanager
@@ -51,12 +60,12 @@ async def first_lease(placement: Placement, process: asyncio.subprocess.Process,
 
 
 @pytest.mark.redis
-async def test_a_worker_process_serves_a_call_and_ends_well_when_told(valkey_url: str) -> None:
+async def test_a_worker_process_serves_a_call_and_ends_well_when_told(empty_valkey_url: str) -> None:
     me = GatewayId("process-test-gateway")
-    parts = open_redis(valkey_url, me, Side.GATEWAY)
+    parts = open_redis(empty_valkey_url, me, Side.GATEWAY)
     arrived: asyncio.Queue[AnyMessage] = asyncio.Queue()
     await parts.bus.start(lambda message, _lag_s: arrived.put_nowait(message))
-    async with asyncio.timeout(LIMIT_S), worker_process(valkey_url) as process:
+    async with asyncio.timeout(LIMIT_S), worker_process(empty_valkey_url) as process:
         caller = Caller("process-test-call")
         lease = await first_lease(parts.placement, process, caller.call)
         parts.bus.send(lease.worker, caller.opens("any", me))

@@ -16,7 +16,7 @@ from model_worker.runner.engine_thread import MAILBOX_CHUNKS_PER_SLOT
 from model_worker.seams import Engine, StepInput
 from tests.model_worker.host.fakes import GATEWAY, Caller, Clock, FakeBus, FakeEngine, FakePlacement
 from wire.audio import g711
-from wire.bus.seam import WorkerAdvert
+from wire.bus.seam import BusUnavailableError, WorkerAdvert
 from wire.ids import WorkerId
 from wire.messages import AnyMessage, CallFailed, Decision, DecisionKind, SpeechChunk, TurnDone, WorkerDraining
 
@@ -181,6 +181,14 @@ async def test_a_fault_of_the_loop_itself_ends_the_worker(monkeypatch: pytest.Mo
         rig.bus.arrive([Caller().opens()])
         await rig.worker.died.wait()
         assert rig.worker.not_ready() == "engine thread ended"
+
+
+async def test_a_worker_that_cannot_offer_its_slots_does_not_start() -> None:
+    rig = Rig(FakeEngine())
+    rig.placement.away = True
+    with pytest.raises(BusUnavailableError):
+        await rig.worker.start()
+    assert rig.bus.closed
 
 
 async def test_every_family_has_a_unit_or_a_count_and_help() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from model_worker.dialog.agent import Agent, VoiceStyle
-from model_worker.duplex.receptionist.engine import ReceptionistEngine, ReceptionistPolicy
+from model_worker.duplex.receptionist.engine import Fault, ReceptionistEngine, ReceptionistPolicy
 from model_worker.seams import (
     Asr,
     CallSpec,
@@ -140,8 +140,14 @@ class House:
     def __init__(self, agents: Mapping[str, Agent] | None = None, sample_rate_hz: int = 16_000) -> None:
         self.asr = LevelAsr()
         self.tts = WordTts(sample_rate_hz)
+        self.faults: list[Fault] = []
         self.engine = ReceptionistEngine(
-            agents or {"desk": agent()}, vad=LevelVad, asr=self.asr, tts=self._voice, policy=ReceptionistPolicy()
+            agents or {"desk": agent()},
+            vad=LevelVad,
+            asr=self.asr,
+            tts=self._voice,
+            policy=ReceptionistPolicy(),
+            on_fault=self.faults.append,
         )
 
     def call(self, name: str = "call-1") -> "Line":

@@ -1,0 +1,153 @@
+"""The system under test, started for one run: Valkey, a worker with a scripted engine, a gateway.
+
+Three processes besides the generator, on free ports of the loopback interface, ended by their
+process ids whatever happens.
+"""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import redis
+
+from load_tests.procfs import Process
+from wire.bus.embedded import HOST, EmbeddedValkey
+
+READY_WITHIN_S = 30.0
+GONE_WITHIN_S = 8.0
+_POLL_S = 0.05
+
+SCRIPT = """\
+sessions: {slots}
+default:
+  rules:
+    - {{when: marker, say: {{ms: {answer_ms}, text: "{text}"}}}}
+"""
+"""The worker answers a chunk that ends loudly in the step that decides on it."""
+
+
+class StackError(Exception):
+    """The system under test did not start; the text holds what it said last."""
+
+
+class Stack:
+    """Everything a call needs, running within the ``with`` block."""
+
+    def __init__(self, slots: int, answer_ms: int) -> None:
+        self.auth_token = secrets.token_hex(16)
+        self.gateway_url = ""
+        self.processes: list[Process] = []
+        self._slots = slots
+        self._answer_ms = answer_ms
+        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._exit = ExitStack()
+
+    def __enter__(self) -> "Stack":
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for _, process in reversed(self._running):
+            process.terminate()
+            try:
+                process.wait(GONE_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+        self._exit.close()
+
+    def _start(self) -> None:
+        self._directory = Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="twowire-load-")))
+        valkey = self._exit.enter_context(EmbeddedValkey())
+        script = self._directory / "script.yaml"
+        text = " ".join(["word"] * max(1, self._answer_ms // 300))  # as many words as speech of this length has
+        script.write_text(SCRIPT.format(slots=self._slots, answer_ms=self._answer_ms, text=text))
+        gateway_port, metrics_port = free_ports(2)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TWOWIRE_")} | {
+            "TWOWIRE_REDIS_URL": valkey.url,
+            "TWOWIRE_ENGINE": "scripted",
+            "TWOWIRE_SCRIPT": str(script),
+            "TWOWIRE_SLOTS": str(self._slots),
+            "TWOWIRE_METRICS_PORT": str(metrics_port),
+            "TWOWIRE_HOST": HOST,
+            "TWOWIRE_PORT": str(gateway_port),
+            "TWOWIRE_TWILIO_AUTH_TOKEN": self.auth_token,
+            "TWOWIRE_API_TOKEN": secrets.token_hex(16),
+            "TWOWIRE_LOG_LEVEL": "warning",
+            "TWOWIRE_DRAIN_LIMIT_S": "2",
+        }
+        worker = self._spawn("worker", environment)
+        self._wait_ready("worker", f"http://{HOST}:{metrics_port}")
+        gateway = self._spawn("serve", environment)
+        self.gateway_url = f"http://{HOST}:{gateway_port}"
+        self._wait_ready("serve", self.gateway_url)
+        self.processes = [
+            Process("gateway", gateway),
+            Process("worker", worker),
+            Process("valkey", server_pid(valkey.url)),
+        ]
+
+    def _spawn(self, command: str, environment: dict[str, str]) -> int:
+        with (self._directory / f"{command}.log").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "twowire", command],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._running.append((command, process))
+        return process.pid
+
+    def _wait_ready(self, command: str, url: str) -> None:
+        """Raises StackError."""
+        process = self._running[-1][1]
+        give_up_at = time.monotonic() + READY_WITHIN_S
+        while not is_ready(url):
+            if process.poll() is not None:
+                raise StackError(f"twowire {command} ended with {process.returncode}:\n{self.said(command)}")
+            if time.monotonic() > give_up_at:
+                raise StackError(f"twowire {command} is not ready after {READY_WITHIN_S} s:\n{self.said(command)}")
+            time.sleep(_POLL_S)
+
+    def said(self, command: str) -> str:
+        """The last lines a process wrote."""
+        return "\n".join((self._directory / f"{command}.log").read_text(errors="replace").splitlines()[-20:])
+
+
+def is_ready(url: str) -> bool:
+    """Whether ``/readyz`` there says 200."""
+    try:
+        with urllib.request.urlopen(url + "/readyz", timeout=2) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def server_pid(redis_url: str) -> int:
+    """The process behind a Redis address of this machine."""
+    with redis.Redis.from_url(redis_url) as client:
+        return int(client.info("server")["process_id"])
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that are free now."""
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in sockets]
