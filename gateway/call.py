@@ -59,10 +59,16 @@ MAX_UNDECIDED = 256  # chunks whose decision is awaited; older ones count as mis
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """Bounds of one call. ``media_timeout_s``: without audio for this long the leg counts as dead."""
+    """Bounds of one call.
+
+    ``media_timeout_s``: without audio for this long the leg counts as dead. ``decision_timeout_s``:
+    without the decision on a chunk for this long the worker does, and the caller is told rather
+    than left in silence.
+    """
 
     media_timeout_s: float = 4.5  # noticed within 5 s: media is looked at once per chunk
     max_duration_s: float = 3_600.0
+    decision_timeout_s: float = 10.0  # 25 chunks; nobody waits longer for an answer
 
 
 class Call:
@@ -161,6 +167,9 @@ class Call:
         elif now >= self._started_at + self._limits.max_duration_s:
             self._effects.append(EndLeg("hangup"))
             self._end("max_duration", now)
+        elif self._undecided and now >= self._undecided[0][1] + self._limits.decision_timeout_s:
+            self._effects.append(EndLeg("failed"))
+            self._end("worker_lost", now)
         elif self._turns.has_floor:
             self._feed_leg(now)
             self._finish_if_played(now, marked=False)
@@ -170,6 +179,8 @@ class Call:
         if self.ended:
             return None
         due = min(self._media_at + self._limits.media_timeout_s, self._started_at + self._limits.max_duration_s)
+        if self._undecided:
+            due = min(due, self._undecided[0][1] + self._limits.decision_timeout_s)
         if self._turns.has_floor:
             take = self._playout.next_take()
             if take is not None:

@@ -16,6 +16,7 @@ from gateway.transports.twilio_socket import MAX_MESSAGE_BYTES
 MEDIA_PATH = "/twilio/media"
 _MEDIA_REQUEST = f"GET {MEDIA_PATH} ".encode()
 _SILENT_S = 10.0  # a connection that says nothing for this long is closed
+_REQUEST_S = 30.0  # one request a connection, answered in milliseconds: whoever takes longer feeds it by the byte
 
 Upgrade = Callable[[WSUpgradeRequest], WSListener | None]
 """Decides on a WebSocket upgrade; None refuses it."""
@@ -51,6 +52,7 @@ class FrontDoor(asyncio.Protocol):
             self._hand_to_picows(self._transport)
         else:
             protocol = self._http()
+            asyncio.get_running_loop().call_later(_REQUEST_S, self._transport.abort)
             self._transport.set_protocol(protocol)
             protocol.connection_made(self._transport)
             protocol.data_received(self._head)

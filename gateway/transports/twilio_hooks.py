@@ -47,7 +47,7 @@ class TwilioHooks:
         self._stream_url = "ws" + base_url.removeprefix("http") + MEDIA_PATH
         self._signatures = SignatureChecker(auth_token)
         self._mint = TokenMint(auth_token)
-        self._setups: dict[CallId, CallSetup] = {}
+        self._pending: dict[CallId, tuple[float, CallSetup]] = {}  # until the stream comes; oldest first
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post(VOICE_PATH, self._voice), web.post(AFTER_PATH, self._after)]
@@ -95,9 +95,14 @@ class TwilioHooks:
         return params
 
     def _remember(self, call: CallId, params: dict[str, str]) -> None:
-        while len(self._setups) >= MAX_PENDING:
-            del self._setups[next(iter(self._setups))]
-        self._setups[call] = self._setup(params.get("From", ""), params.get("To", ""))
+        now = time.monotonic()
+        self._pending.pop(call, None)
+        while self._pending:
+            oldest, (since, _) = next(iter(self._pending.items()))
+            if len(self._pending) < MAX_PENDING and now - since < TOKEN_TTL_S:
+                break
+            del self._pending[oldest]
+        self._pending[call] = now, self._setup(params.get("From", ""), params.get("To", ""))
 
     def _setup(self, caller: str, callee: str) -> CallSetup:
         return CallSetup("twilio", CODEC, TWILIO_PLAYOUT, self._agent, caller, callee)
@@ -120,7 +125,7 @@ class TwilioHooks:
             raise StreamRefusedError("bus_unavailable") from None
         except NoSlotError as error:
             raise StreamRefusedError(error.reason) from None
-        setup = self._setups.pop(call, None) or self._setup("", "")  # another gateway answered the webhook
+        _, setup = self._pending.pop(call, (0.0, self._setup("", "")))  # another gateway may have answered the webhook
         return self._hub.attach(lease, setup, leg)
 
 

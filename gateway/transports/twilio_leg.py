@@ -1,5 +1,6 @@
 """The caller's side of a Twilio call: audio, marks and clear onto the media socket."""
 
+import asyncio
 from collections.abc import Mapping
 
 from picows import WSCloseCode, WSMsgType, WSTransport
@@ -12,6 +13,8 @@ TWILIO_PLAYOUT = PlayoutProfile(
     piece_s=0.1,  # five packets in one message cost a fifth of five messages
     marks=True,
 )
+
+CLOSE_GRACE_S = 5.0
 
 
 class TwilioLeg:
@@ -42,3 +45,5 @@ def close(socket: WSTransport, code: WSCloseCode, reason: str = "") -> None:
     """Say goodbye and let go; harmless on a socket that is gone."""
     socket.send_close(code, reason.encode())
     socket.disconnect()
+    # A peer that does not read would keep the socket until TCP gives up, minutes from now.
+    asyncio.get_running_loop().call_later(CLOSE_GRACE_S, socket.disconnect, False)

@@ -126,6 +126,10 @@ class TwilioSocket(WSListener):
         except StreamRefusedError as error:
             self._refuse(error.reason)
             return
+        except Exception:
+            log.exception("stream.fault")
+            self._refuse("fault")
+            return
         early, self._early = self._early, []
         for event in early:
             self._give(event)

@@ -291,8 +291,20 @@ def test_a_dead_leg_is_noticed_within_five_seconds():
     assert driven.of(NoteEnded)[0].reason == "media_timeout"
 
 
+def test_a_caller_is_not_left_in_silence_when_the_worker_is_gone():
+    driven = Driven()
+    now = driven.chunks(3)
+    driven.call.receive(WorkerSaid(decision(driven, 0)), now)
+    while not driven.call.ended and now < 20:
+        now = driven.chunks(1, now)
+        driven.tick_to(now)
+    assert now == pytest.approx(0.8 + 10.0, abs=0.4)
+    assert [effect.action for effect in driven.of(EndLeg)] == ["failed"]
+    assert driven.of(NoteEnded)[0].reason == "worker_lost"
+
+
 def test_a_call_that_never_ends_is_ended():
-    driven = Driven(limits=CallLimits(max_duration_s=10.0))
+    driven = Driven(limits=CallLimits(max_duration_s=10.0, decision_timeout_s=100.0))
     now = 0.0
     while not driven.call.ended and now < 20:
         now = driven.chunks(1, now)
