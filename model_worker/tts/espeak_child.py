@@ -1,0 +1,119 @@
+"""espeak-ng in a process of its own: sentences in on stdin, samples and word times out on stdout.
+
+Run by ``model_worker.tts.espeak`` as ``python -m model_worker.tts.espeak_child VOICE RATE_WPM PITCH``.
+The library is GPL-3; nothing of ours is linked with it but this process. It is the espeak-ng of
+the ``espeakng-loader`` wheel, through its C API (``speak_lib.h``).
+
+Both directions are frames of a 4-byte big-endian length and a MessagePack body: a string in; out
+``[pcm_bytes, [[start_samples, char_position, char_length], ...]]``, or a string that says what failed.
+The first frame out, before any is read, is the sample rate in Hz, or such a string.
+"""
+
+import ctypes
+import struct
+import sys
+from typing import Any, BinaryIO
+
+import msgspec
+
+_AUDIO_OUTPUT_SYNCHRONOUS = 2
+_INITIALIZE_DONT_EXIT = 0x8000
+_EVENT_LIST_TERMINATED = 0
+_EVENT_WORD = 1
+_RATE, _PITCH = 1, 3
+_CHARS_UTF8 = 1
+_POS_CHARACTER = 1
+_OK = 0
+_BUFFER_MS = 200
+
+
+class _EventId(ctypes.Union):
+    _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
+
+
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position_ms", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _EventId),
+    )
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+
+
+class Espeak:
+    """The library with one voice. Raises OSError when it, its data or the voice is not there."""
+
+    def __init__(self, voice: str, rate_wpm: int, pitch: int) -> None:
+        import espeakng_loader
+
+        self._lib: Any = ctypes.CDLL(espeakng_loader.get_library_path())
+        data = espeakng_loader.get_data_path().encode()
+        self.rate_hz: int = self._lib.espeak_Initialize(
+            _AUDIO_OUTPUT_SYNCHRONOUS, _BUFFER_MS, data, _INITIALIZE_DONT_EXIT
+        )
+        if self.rate_hz <= 0:
+            raise OSError("espeak-ng found no data of its own")
+        if self._lib.espeak_SetVoiceByName(voice.encode()) != _OK:
+            raise OSError(f"espeak-ng has no voice {voice!r}")
+        self._lib.espeak_SetParameter(_RATE, rate_wpm, 0)
+        self._lib.espeak_SetParameter(_PITCH, pitch, 0)
+        self._pcm = bytearray()
+        self._words: list[tuple[int, int, int]] = []
+        self._callback = _Callback(self._collect)  # kept: the library holds only its address
+        self._lib.espeak_SetSynthCallback(self._callback)
+
+    def speak(self, text: str) -> tuple[bytes, list[tuple[int, int, int]]]:
+        """Int16 samples, and per word (start_samples, position in ``text`` from 0, length in characters)."""
+        self._pcm = bytearray()
+        self._words = []
+        encoded = text.encode()
+        code = self._lib.espeak_Synth(encoded, len(encoded) + 1, 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
+        if code != _OK:
+            raise OSError(f"espeak-ng refused the sentence with code {code}")
+        return bytes(self._pcm), self._words
+
+    def _collect(self, samples: Any, count: int, events: Any) -> int:
+        if samples and count > 0:
+            self._pcm += ctypes.string_at(samples, 2 * count)
+        index = 0
+        while events[index].type != _EVENT_LIST_TERMINATED:
+            event = events[index]
+            if event.type == _EVENT_WORD:
+                start_samples = event.audio_position_ms * self.rate_hz // 1_000
+                self._words.append((start_samples, event.text_position - 1, event.length))
+            index += 1
+        return 0
+
+
+def _write(pipe: BinaryIO, body: object) -> None:
+    data = msgspec.msgpack.encode(body)
+    pipe.write(struct.pack("!I", len(data)) + data)
+    pipe.flush()
+
+
+def main() -> None:
+    pipe_in, pipe_out = sys.stdin.buffer, sys.stdout.buffer
+    try:
+        espeak = Espeak(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    except (OSError, ImportError) as error:
+        _write(pipe_out, str(error))
+        return
+    _write(pipe_out, espeak.rate_hz)
+    while len(head := pipe_in.read(4)) == 4:
+        (length,) = struct.unpack("!I", head)
+        text = msgspec.msgpack.decode(pipe_in.read(length), type=str)
+        try:
+            _write(pipe_out, espeak.speak(text))
+        except OSError as error:
+            _write(pipe_out, str(error))
+
+
+if __name__ == "__main__":
+    main()
