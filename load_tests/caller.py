@@ -104,7 +104,7 @@ class Caller(WSListener):
         self._tally = tally
         self._answer_bytes = answer_ms * SAMPLE_RATE_HZ // 1_000
         self._answered_bytes = self._answer_bytes  # nothing is being waited for
-        self._question_due = 0.0
+        self._question_due: float | None = None
         self._marks: deque[tuple[float, bytes]] = deque()
         self._media_prefix = b'{"event":"media","streamSid":"' + self.stream_sid.encode() + b'","media":{"payload":"'
 
@@ -189,10 +189,10 @@ class Caller(WSListener):
 
     def _hear(self, base64: bytes, now: float) -> None:
         payload = binascii.a2b_base64(base64)
-        if self._answered_bytes == 0 and self._question_due:
+        if self._answered_bytes == 0 and self._question_due is not None:
             if is_loud(payload):
                 self._tally.latencies_s.append(now - self._question_due)
-                self._question_due = 0.0
+                self._question_due = None
             else:
                 self._tally.wrong_answers += 1
         elif self._answered_bytes >= self._answer_bytes:
@@ -208,9 +208,9 @@ class Caller(WSListener):
             self.transport.send(WSMsgType.TEXT, mark)
 
     def _close_question(self) -> None:
-        if self._question_due:
+        if self._question_due is not None:
             self._tally.latencies_s.append(MISSING)
-            self._question_due = 0.0
+            self._question_due = None
         elif self._answered_bytes != self._answer_bytes:
             self._tally.wrong_answers += 1
         self._answered_bytes = self._answer_bytes

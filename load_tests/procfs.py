@@ -50,3 +50,9 @@ class Process:
 def machine_ticks() -> tuple[int, int]:
     """(idle, all) ticks of this machine so far."""
     return parse_machine_ticks(Path("/proc/stat").read_text())
+
+
+def machine_busy_s() -> float:
+    """CPU time that this machine has spent so far, all cores together."""
+    idle, total = machine_ticks()
+    return (total - idle) * _TICK_S

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from model_worker.dialog.load import AgentFileError, load_agents
 from model_worker.duplex.receptionist.engine import Fault, ReceptionistEngine
 from model_worker.engine import EngineLoop
 from model_worker.metrics import WorkerMetrics
-from model_worker.runner import EngineDiedError, EngineFault, Worker
+from model_worker.runner import EngineDiedError, Worker
 from model_worker.seams import Engine, TtsError
 from model_worker.web import operations
 from wire.bus.open import BusParts
@@ -34,12 +34,11 @@ BUILT_IN_AGENTS = Path(__file__).with_name("agents")
 
 @dataclass(frozen=True, slots=True)
 class BuiltEngine:
-    """An engine, the agents it plays (none: any), how to let go of it, and the faults it dealt with itself."""
+    """An engine, the agents it plays (none: any), and how to let go of it."""
 
     engine: Engine
     agents: tuple[str, ...] = ()
     shutdown: Callable[[], None] = lambda: None
-    take_faults: Callable[[], Iterable[EngineFault]] = tuple
 
 
 def _build_scripted(config: WorkerConfig) -> BuiltEngine:
@@ -59,24 +58,28 @@ def _log_fault(fault: Fault) -> None:
 
 
 def _build_receptionist(config: WorkerConfig) -> BuiltEngine:
-    from model_worker.asr.sphinx import SphinxAsr
-    from model_worker.tts.espeak import EspeakTts
-    from model_worker.vad.silero import SileroVad
-
+    try:
+        from model_worker.asr.sphinx import SphinxAsr
+        from model_worker.tts.espeak import EspeakTts
+        from model_worker.vad.silero import SileroVad
+    except ImportError as error:
+        raise ConfigError(
+            f"TWOWIRE_ENGINE: the receptionist is not installed ({error}); pip install 'twowire[receptionist]'"
+        ) from None
     try:
         agents = load_agents(config.agents_dir or BUILT_IN_AGENTS)
     except AgentFileError as error:
         raise ConfigError(f"TWOWIRE_AGENTS_DIR: {error}") from None
-    asr = SphinxAsr()
 
     def voice(style: VoiceStyle) -> EspeakTts:
         return EspeakTts(style.name, style.rate_wpm, style.pitch)
 
-    engine = ReceptionistEngine(agents, vad=SileroVad, asr=asr, tts=voice, on_fault=_log_fault)
+    asr = SphinxAsr()
     try:
+        engine = ReceptionistEngine(agents, vad=SileroVad, asr=asr, tts=voice, on_fault=_log_fault)
         engine.warm_up()
     except TtsError as error:
-        engine.shutdown()
+        asr.close()  # the voices that did start end with this process
         raise ConfigError(f"TWOWIRE_ENGINE: {error}") from None
     return BuiltEngine(engine, tuple(sorted(agents)), engine.shutdown)
 
@@ -125,7 +128,6 @@ async def serving(config: WorkerConfig, parts: BusParts) -> AsyncIterator[Worker
             parts.placement,
             WorkerMetrics(registry, engine_loop.stats, engine_loop.slots, lambda: parts.bus.stats),
             config.stall_limit_s,
-            engine_faults=built.take_faults,
         )
         http = web.AppRunner(
             operations(registry, lambda: not worker.died.is_set(), worker.not_ready),

@@ -1,9 +1,8 @@
 """One worker process at run time: bus to engine thread and back, heartbeat, watchdog, drain."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
 
 import structlog
 
@@ -11,7 +10,7 @@ from model_worker.engine import EngineLoop
 from model_worker.metrics import WorkerMetrics
 from model_worker.runner.engine_thread import EngineThread, Report
 from wire.bus.seam import Bus, BusUnavailableError, Placement, WorkerAdvert
-from wire.ids import CallId, WorkerId
+from wire.ids import WorkerId
 from wire.messages import AnyMessage, Decision
 
 log = structlog.get_logger()
@@ -28,22 +27,8 @@ class EngineDiedError(Exception):
     """The engine's thread ended by a fault of its own; the process must be started anew."""
 
 
-class EngineFault(Protocol):
-    """An exception that an engine dealt with itself; for the log."""
-
-    @property
-    def call(self) -> CallId | None: ...
-    @property
-    def stage(self) -> str: ...
-    @property
-    def error(self) -> Exception: ...
-
-
 class Worker:
-    """Everything but the engine's own thread runs on the event loop.
-
-    ``engine_faults`` hands out, once, the faults that the engine dealt with since the last time.
-    """
+    """Everything but the engine's own thread runs on the event loop."""
 
     def __init__(
         self,
@@ -54,7 +39,6 @@ class Worker:
         metrics: WorkerMetrics,
         stall_limit_s: float,
         clock: Callable[[], float] = monotonic,
-        engine_faults: Callable[[], Iterable[EngineFault]] = tuple,
     ) -> None:
         self.died: asyncio.Event = asyncio.Event()
         """Set when the engine's thread or the heartbeat ended although nobody asked it to."""
@@ -64,7 +48,6 @@ class Worker:
         self._placement = placement
         self._metrics = metrics
         self._stall_limit_s = stall_limit_s
-        self._engine_faults = engine_faults
         self._loop = asyncio.get_running_loop()
         self._thread = EngineThread(engine_loop, clock, self._post_report, self._post_exit)
         self._thread_ended: asyncio.Future[Exception | None] = self._loop.create_future()
@@ -172,8 +155,6 @@ class Worker:
     async def _keep_beating(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            for fault in self._engine_faults():
-                log.error("engine.handled_fault", call=fault.call, stage=fault.stage, exc_info=fault.error)
             try:
                 await self._beat()
             except BusUnavailableError as error:

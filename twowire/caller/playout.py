@@ -15,7 +15,8 @@ class PlayoutBuffer:
     def __init__(self) -> None:
         self._queued = bytearray()
         self._received = 0
-        self._playing_to = 0
+        self._begun = 0  # end of the frame that is being played
+        self._played = 0
         self._marks: deque[tuple[int, str]] = deque()
 
     @property
@@ -34,21 +35,22 @@ class PlayoutBuffer:
     def clear(self) -> list[str]:
         """Drop what has not begun to play; returns all pending marks, oldest first."""
         self._queued.clear()
-        self._received = self._playing_to
+        self._received = self._begun
         names = [name for _, name in self._marks]
         self._marks.clear()
         return names
 
     def played_marks(self) -> list[str]:
-        """Marks whose audio is over by the boundary between two frames; each is returned once."""
+        """Marks before which nothing is left to play; each is returned once, oldest first."""
         names = []
-        while self._marks and self._marks[0][0] <= self._playing_to:
+        while self._marks and self._marks[0][0] <= self._played:
             names.append(self._marks.popleft()[1])
         return names
 
     def next_frame(self) -> bytes:
-        """Start the next 20 ms: 160 bytes, silence where nothing is buffered."""
+        """End one frame and begin the next: its 160 bytes, silence where nothing is buffered."""
         frame = bytes(self._queued[:FRAME_SAMPLES])
         del self._queued[:FRAME_SAMPLES]
-        self._playing_to += len(frame)
+        self._played = self._begun
+        self._begun += len(frame)
         return frame.ljust(FRAME_SAMPLES, SILENCE)

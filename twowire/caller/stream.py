@@ -51,9 +51,9 @@ class TwilioCaller:
         self._texts: deque[str] = deque((self._writer.connected(), self._writer.start(parameters)))
 
     @property
-    def talking(self) -> bool:
-        """True while there is caller's audio left to send."""
-        return bool(self._speech)
+    def unsent_bytes(self) -> int:
+        """Caller's audio that is left to send."""
+        return len(self._speech)
 
     @property
     def agent_buffered(self) -> bool:
@@ -72,12 +72,12 @@ class TwilioCaller:
         """Do one tick. The caller of this runs it once per due time, however late."""
         index, late_s = self._ticks, now - self.next_due()
         self._ticks += 1
-        for name in self._playout.played_marks():
-            self._texts.append(self._writer.mark(name))
+        heard = self._playout.next_frame()
+        self._echo(self._playout.played_marks())
         sent = bytes(self._speech[:FRAME_SAMPLES]).ljust(FRAME_SAMPLES, SILENCE)
         del self._speech[:FRAME_SAMPLES]
         self._texts.append(self._writer.media(sent))
-        return Tick(index, sent, self._playout.next_frame(), late_s)
+        return Tick(index, sent, heard, late_s)
 
     def receive(self, text: str | bytes) -> Media | Mark | Clear | None:
         """Take one text message of the application; None when Twilio would not (see ``violations``).
@@ -94,8 +94,7 @@ class TwilioCaller:
                 self._playout.add(message.media.payload)
             case Mark():
                 self._playout.mark(message.mark.name)
-                if self._playout.empty:
-                    self._echo(self._playout.played_marks())
+                self._echo(self._playout.played_marks())
             case Clear():
                 self._echo(self._playout.clear())
         return message

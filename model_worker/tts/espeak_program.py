@@ -1,0 +1,57 @@
+"""Speak with the ``espeak-ng`` program of the system, one process per sentence."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from model_worker.seams import TtsError, Utterance
+from model_worker.tts.espeak_process import EspeakVoice
+from model_worker.tts.words import place_words
+
+PROGRAM = "espeak-ng"
+_HEADER_BYTES = 44
+
+
+class EspeakProgram:
+    """The program at ``path``. It tells no word places: they are in proportion to the text's characters."""
+
+    exact_words = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def find(cls) -> "EspeakProgram | None":
+        """The program on PATH, if there is one."""
+        path = shutil.which(PROGRAM)
+        return None if path is None else cls(Path(path))
+
+    def speak(self, text: str, voice: EspeakVoice, deadline_s: float) -> Utterance:
+        """Speak one text. Raises TtsError when espeak-ng refuses, TimeoutError."""
+        options = ["-v", voice.voice, "-s", str(voice.rate_wpm), "-p", str(voice.pitch)]
+        try:
+            done = subprocess.run(  # noqa: S603 (no shell, no user text among the arguments)
+                [str(self._path), "-b", "1", *options, "--stdin", "--stdout"],
+                input=text.encode(),
+                capture_output=True,
+                timeout=deadline_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:  # the program has been killed
+            raise TimeoutError from None
+        except OSError as error:
+            raise TtsError(f"cannot run {self._path}: {error.strerror}") from None
+        if done.returncode != 0:
+            raise TtsError(f"{self._path}: {done.stderr.decode(errors='replace').strip()[:200]}")
+        wav = done.stdout
+        if len(wav) < _HEADER_BYTES or wav[:4] != b"RIFF" or wav[36:40] != b"data":
+            raise TtsError(f"{self._path}: expected a WAV file, got {len(wav)} bytes of something else")
+        # The sizes in the header were written before the sound was made; the sound is all that follows.
+        body = wav[_HEADER_BYTES:]
+        samples = np.frombuffer(body[: len(body) // 2 * 2], "<i2").astype(np.int16)
+        return Utterance(samples, int.from_bytes(wav[24:28], "little"), place_words(text, (), len(samples)))
+
+    def close(self) -> None:
+        """Nothing outlives a sentence."""
