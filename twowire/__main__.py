@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from twowire.call_command import call
 from wire import __version__
 
 
@@ -149,6 +150,9 @@ def worker(**settings: Any) -> None:
         _run(run_worker(config))
     except (ConfigError, BusUnavailableError, EngineDiedError) as error:
         raise _fail(error) from None
+
+
+main.add_command(call)
 
 
 if __name__ == "__main__":
