@@ -87,6 +87,7 @@ class Call:
         self.setup = setup
         self.epoch = 0
         self.ended = False
+        self._bytes_per_sample = setup.codec.bytes_per_sample
         self._limits = limits or CallLimits()
         self._started_at = now
         self._media_at = now
@@ -96,7 +97,7 @@ class Call:
         self._turns = TurnMachine()
         self._playout = Playout(setup.codec, setup.playout)
         self._onset = SpeechOnset(setup.codec, overlap or OverlapPolicy())
-        self._onset_pending = bytearray()
+        self._onset_pending = b""
         self._newest_turn = NO_TURN
         self._played_turn = NO_TURN
         self._spans = TextSpans()
@@ -122,17 +123,19 @@ class Call:
 
     @property
     def wanted_bytes(self) -> int:
-        """How much media makes a wake-up worthwhile: a frame while the agent is audible, else a whole chunk."""
+        """How much media makes a wake-up worthwhile: some frames while the agent is audible, else a whole chunk."""
+        missing_bytes = self._chunker.missing_bytes
         if self._turns.has_floor:
-            return min(self._onset.frame_bytes - len(self._onset_pending), self._chunker.missing_bytes)
-        return self._chunker.missing_bytes
+            overlap_bytes = self._onset.frame_bytes * self._onset.wanted_frames - len(self._onset_pending)
+            return overlap_bytes if overlap_bytes < missing_bytes else missing_bytes
+        return missing_bytes
 
     def receive_media(self, payload: bytes | bytearray, now: float) -> None:
         """Take what the caller said since the last time, any number of bytes in the leg's codec."""
         if self.ended:
             return
         self._media_at = now
-        self._received_samples += len(payload) // self.setup.codec.bytes_per_sample
+        self._received_samples += len(payload) // self._bytes_per_sample
         if self._turns.has_floor:
             self._watch_overlap(payload, now)
         for chunk in self._chunker.push(payload):
@@ -188,6 +191,11 @@ class Call:
             elif self._playout.all_sent():
                 due = min(due, self._played_out_at())
         return due
+
+    @property
+    def has_effects(self) -> bool:
+        """True while ``poll`` has something to give."""
+        return bool(self._effects)
 
     def poll(self) -> Effect | None:
         """The next effect, None when all are drained."""
@@ -308,7 +316,7 @@ class Call:
             self._marked_samples = 0
             self._turn_cause_at = now
             self._onset.reset()
-            self._onset_pending.clear()
+            self._onset_pending = b""
             return True
         if turn == self._newest_turn and self._turns.has_floor and not self._playout.completed:
             return True
@@ -354,14 +362,16 @@ class Call:
 
     def _watch_overlap(self, payload: bytes | bytearray, now: float) -> None:
         """Yield the floor when the caller speaks while the agent is audible."""
-        self._onset_pending += payload
+        if now > self._playout.audible_until():
+            self._onset.reset()  # nothing to be talked over yet, or any more
+            self._onset_pending = b""
+            return
+        heard = self._onset_pending + payload
         size = self._onset.frame_bytes
-        while len(self._onset_pending) >= size:
-            frame = bytes(self._onset_pending[:size])
-            del self._onset_pending[:size]
-            if now > self._playout.audible_until():
-                self._onset.reset()  # nothing to be talked over yet, or any more
-            elif self._onset.push(frame):
+        whole = len(heard) // size * size
+        self._onset_pending = heard[whole:]
+        for at in range(0, whole, size):
+            if self._onset.push(heard[at : at + size]):
                 onset_s = self._onset.voiced_frames * FRAME_MS / 1_000
                 self._cancel(TurnEnd.BARGED_IN, now, stop_s=onset_s)
                 return

@@ -82,7 +82,9 @@ def demo(bus: str, agents_dir: Path | None, **settings: Any) -> None:
     from wire.settings import ConfigError
 
     try:
-        gateway = load_config(twilio_auth_token=DEMO_AUTH_TOKEN, api_token=DEMO_API_TOKEN, drain_limit_s=0.0, **settings)
+        gateway = load_config(
+            twilio_auth_token=DEMO_AUTH_TOKEN, api_token=DEMO_API_TOKEN, drain_limit_s=0.0, **settings
+        )
         worker = load_worker_config(engine="receptionist", agents_dir=agents_dir, metrics_port=0)
         configure_logs(gateway.log_level, gateway.log_format)
         _run(run_demo(gateway, worker, "redis" if bus == "redis" else "local"))

@@ -46,7 +46,7 @@ def _say_what_next(url: str) -> None:
   Call it from a second terminal:
 
     twowire call{elsewhere} --say "What are your opening hours?"
-    twowire call{elsewhere} --say "What are your opening hours?" --barge-in-at 1.5 --record call.wav
+    twowire call{elsewhere} --say "What are your opening hours?" --say "What is your address?" --barge-in-at 1.5
     twowire call{elsewhere} --dtmf 1
 
   Ctrl-C ends it.

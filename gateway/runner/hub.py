@@ -145,7 +145,7 @@ class CallHub:
         now = monotonic()  # not the loop's clock: uvloop rounds it to milliseconds
         self._metrics.loop_lag.observe(late_s)
         for session in [s for s in self._sessions.values() if now >= s.due]:
-            session.wake(now)
+            session.wake()
         if not self._sessions:
             self._ticker.stop()
 

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 
 import structlog
 
@@ -78,31 +77,34 @@ class CallSession:
         """Bytes of the leg's codec, as they come; the core is woken when it has use for them."""
         self._inbound += payload
         if len(self._inbound) >= self._wanted_bytes and not self._busy:
-            inbound = self._inbound
-            self._inbound = bytearray()
-            self._guard(partial(self.call.receive_media, inbound, self._clock()))
+            inbound, self._inbound = bytes(self._inbound), bytearray()
+            self._guard(self.call.receive_media, inbound)
 
     def post(self, event: CallEvent) -> None:
         """Put an event into the mailbox; it is taken at once unless another is being worked on."""
         self._mailbox.append(event)
         if not self._busy:
             while self._mailbox:
-                self._guard(partial(self.call.receive, self._mailbox.popleft(), self._clock()))
+                self._guard(self.call.receive, self._mailbox.popleft())
 
-    def wake(self, now: float) -> None:
+    def wake(self) -> None:
         """The time in ``due`` has come."""
-        self._guard(partial(self.call.handle_deadline, now))
+        self._guard(self.call.handle_deadline)
 
-    def _guard(self, turn: Callable[[], None]) -> None:
+    def _guard(self, take: Callable[..., None], *given: bytes | CallEvent) -> None:
         """One input, then every effect."""
-        if self.call.ended:
+        call = self.call
+        if call.ended:
             return
         self._busy = True
         try:
-            turn()
-            self._drain()
+            take(*given, self._clock())
+            if call.has_effects or take == call.handle_deadline:
+                self._drain()
+            else:  # quiet media moves no deadline but the watchdog's, and that only later
+                self._wanted_bytes = call.wanted_bytes
         except Exception:
-            log.exception("call.fault", call=self.call.id)
+            log.exception("call.fault", call=call.id)
             self._metrics.call_faults.inc()
             self._fail()
         finally:

@@ -1,6 +1,6 @@
 """Cut the caller's audio into the chunks the model decides on."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wire.audio.codecs import Codec
@@ -18,7 +18,7 @@ class Chunk:
 class Chunker:
     """Turn a leg's byte stream into chunks of one length, the first of which may differ.
 
-    Feed it bytes of any length; it yields whole chunks and keeps the rest. Lost audio must
+    Feed it bytes of any length; it gives whole chunks and keeps the rest. Lost audio must
     arrive as concealment, so that a chunk always covers its own span of media time. The
     lengths are the engine's: 0.4 s, 80 ms, or 1.0 s with a first unit of 1.035 s.
     """
@@ -38,13 +38,17 @@ class Chunker:
         """How many more bytes complete the chunk that is being filled; at least 1."""
         return self._wanted_bytes - len(self._pending)
 
-    def push(self, payload: bytes | bytearray) -> Iterator[Chunk]:
-        """Yield each chunk that ``payload`` completes. Exhaust the iterator before the next push."""
+    def push(self, payload: bytes | bytearray) -> Sequence[Chunk]:
+        """The chunks that ``payload`` completes, usually none or one."""
         self._pending += payload
+        if len(self._pending) < self._wanted_bytes:
+            return ()
+        chunks = []
         while len(self._pending) >= self._wanted_bytes:
             chunk = Chunk(self._index, self._start_samples, bytes(self._pending[: self._wanted_bytes]))
             del self._pending[: self._wanted_bytes]
             self._index += 1
             self._start_samples += len(chunk.payload) // self._bytes_per_sample
             self._wanted_bytes = self._chunk_bytes
-            yield chunk
+            chunks.append(chunk)
+        return chunks

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import webrtcvad
-from wire.audio.g711 import decode
 
 from wire.audio.codecs import Codec
+from wire.audio.g711 import decode
 
 FRAME_MS = 20
 
@@ -41,21 +41,32 @@ class SpeechOnset:
         self._quiet = _quiet_bytes(codec)
         self._vad = webrtcvad.Vad(policy.aggressiveness)
         self._window: deque[bool] = deque(maxlen=policy.window_frames)
+        self._voiced = 0
 
     def push(self, frame: bytes) -> bool:
         """Feed one frame; True when with it the caller has taken the floor."""
-        self._window.append(self._is_speech(frame))
-        return sum(self._window) >= self._policy.speech_frames
+        if len(self._window) == self._policy.window_frames:
+            self._voiced -= self._window[0]
+        speech = self._is_speech(frame)
+        self._window.append(speech)
+        self._voiced += speech
+        return self._voiced >= self._policy.speech_frames
 
     @property
     def voiced_frames(self) -> int:
         """How many frames ago the speech in the window began, the newest included."""
         voiced = list(self._window)
-        return len(voiced) - voiced.index(True) if True in voiced else 0
+        return len(voiced) - voiced.index(True) if self._voiced else 0
+
+    @property
+    def wanted_frames(self) -> int:
+        """How many frames are worth a wake-up: one while speech may be beginning, else two (10 ms later on average)."""
+        return 1 if self._voiced else 2
 
     def reset(self) -> None:
         """Forget what was heard: the agent has just become audible."""
         self._window.clear()
+        self._voiced = 0
 
     def _is_speech(self, frame: bytes) -> bool:
         if self._quiet and len(frame.translate(None, self._quiet)) * 10 < len(frame):

@@ -1,86 +1,83 @@
 """What the recognizer's process is told and what it answers: MessagePack frames over its pipes.
 
 A frame is a 4-byte little-endian length and that many bytes. Both ends are of one release and
-start together, so that the frames carry no version.
+start together, so that the frames carry no version. Only ``Finish`` is answered, in order.
 """
 
 import struct
-from collections.abc import Iterator
+from typing import BinaryIO
 
 import msgspec
 
-MAX_FRAME_BYTES = 16 * 1024 * 1024
 
+class Begin(msgspec.Struct, frozen=True, tag="begin", array_like=True):
+    """An utterance in which something of a grammar (JSGF, and the CMU dictionary of its words) is expected."""
 
-class Define(msgspec.Struct, frozen=True, tag="define", array_like=True):
-    """A grammar that utterances will name; ``warm``: build a recognizer for it now."""
-
-    grammar: int
+    utterance: int
     jsgf: str
     dictionary: str
 
 
-class Start(msgspec.Struct, frozen=True, tag="start", array_like=True):
-    utterance: int
-    grammar: int
-
-
 class Feed(msgspec.Struct, frozen=True, tag="feed", array_like=True):
-    """int16 little-endian mono samples at 16 kHz."""
+    """int16 mono samples at 16 kHz, in the machine's byte order."""
 
     utterance: int
     pcm: bytes
 
 
 class Finish(msgspec.Struct, frozen=True, tag="finish", array_like=True):
+    """The utterance is over; its ``Hypothesis`` is awaited."""
+
     utterance: int
 
 
 class Drop(msgspec.Struct, frozen=True, tag="drop", array_like=True):
-    """Nobody waits for this utterance any more: it gets no result."""
+    """Nobody waits for this utterance any more."""
 
     utterance: int
 
 
-class Ready(msgspec.Struct, frozen=True, tag="ready", array_like=True):
-    """The process is up."""
+class Hypothesis(msgspec.Struct, frozen=True, array_like=True):
+    """What the grammar made of an utterance; ``words`` is empty when no path through it fits.
+
+    ``distance`` is how much better per frame a free loop of phones explains the sound than the
+    grammar does, in units of 1e-4 natural log probability. Speech outside the grammar has more.
+    """
+
+    words: str
+    distance: float
 
 
-class Result(msgspec.Struct, frozen=True, tag="result", array_like=True):
-    """``text`` is a phrase of the grammar, or empty when nothing fits."""
-
-    utterance: int
-    text: str
-    confidence: float
-
-
-Command = Define | Start | Feed | Finish | Drop
-Answer = Ready | Result
+Command = Begin | Feed | Finish | Drop
 
 _ENCODER = msgspec.msgpack.Encoder()
+_COMMANDS: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_HYPOTHESES = msgspec.msgpack.Decoder(Hypothesis)
 
 
-def encode(message: Command | Answer) -> bytes:
-    """One message as a frame."""
+def write(pipe: BinaryIO, message: Command | Hypothesis) -> None:
+    """Write one frame. Raises OSError when the other end is gone."""
     body = _ENCODER.encode(message)
-    return struct.pack("<I", len(body)) + body
+    pipe.write(struct.pack("<I", len(body)) + body)
+    pipe.flush()
 
 
-class FrameReader:
-    """Cuts what comes out of a pipe into the bodies of frames, for a decoder of their type."""
+def read_command(pipe: BinaryIO) -> Command | None:
+    """The next command; None when the pipe has ended."""
+    body = _read_frame(pipe)
+    return None if body is None else _COMMANDS.decode(body)
 
-    def __init__(self) -> None:
-        self._data = bytearray()
 
-    def push(self, data: bytes) -> Iterator[bytes]:
-        """The bodies that ``data`` completes. Raises ValueError on a frame over the limit."""
-        self._data += data
-        while len(self._data) >= 4:
-            (length,) = struct.unpack_from("<I", self._data)
-            if length > MAX_FRAME_BYTES:
-                raise ValueError(f"expected a frame of at most {MAX_FRAME_BYTES} bytes, got {length}")
-            if len(self._data) < 4 + length:
-                return
-            body = bytes(self._data[4 : 4 + length])
-            del self._data[: 4 + length]
-            yield body
+def read_hypothesis(pipe: BinaryIO) -> Hypothesis | None:
+    """The next answer; None when the pipe has ended."""
+    body = _read_frame(pipe)
+    return None if body is None else _HYPOTHESES.decode(body)
+
+
+def _read_frame(pipe: BinaryIO) -> bytes | None:
+    header = pipe.read(4)
+    if len(header) < 4:
+        return None
+    (length,) = struct.unpack("<I", header)
+    body = pipe.read(length)
+    return body if len(body) == length else None

@@ -167,13 +167,15 @@ class CallSession:
         headers = {"Authorization": f"Bearer {self._api_token}"}
         try:
             async with asyncio.timeout(RECORD_WAIT_S):
-                while result.record.get("state", "live") == "live":
+                while True:
                     async with http.get(url, headers=headers) as response:
                         if response.status == 401:
                             result.record_trouble = "the API token was refused; set --api-token or TWOWIRE_API_TOKEN"
                             return
                         if response.status == 200:
                             result.record = await response.json()
+                    if result.record.get("state", "live") != "live":
+                        return
                     await asyncio.sleep(RECORD_POLL_S)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if not result.record:
