@@ -192,11 +192,6 @@ class Call:
                 due = min(due, self._played_out_at())
         return due
 
-    @property
-    def has_effects(self) -> bool:
-        """True while ``poll`` has something to give."""
-        return bool(self._effects)
-
     def poll(self) -> Effect | None:
         """The next effect, None when all are drained."""
         return self._effects.popleft() if self._effects else None

@@ -42,7 +42,9 @@ class _OrderedSteps(click.Command):
     help="Interrupt: begin the last --say or --play this long after the agent's turn before it began.",
 )
 @click.option("--hang-up-after", type=click.FloatRange(min=0), metavar="SECONDS", help="Hang up then, in any case.")
-@click.option("--timeout", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Longest call, seconds.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=1), default=120.0, show_default=True, help="Longest call in seconds."
+)
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Stereo wav: left caller, right agent.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The gateway.")

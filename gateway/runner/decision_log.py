@@ -7,7 +7,7 @@ import msgspec
 import structlog
 
 from gateway.effects import NoteDecision
-from gateway.runner.record import decision_json
+from gateway.runner.decision_tape import decision_json
 
 log = structlog.get_logger()
 

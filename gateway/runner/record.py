@@ -5,17 +5,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gateway.effects import (
-    NoteDecision,
     NoteFirstAudio,
     NoteTranscript,
     NoteTurnEnded,
     TurnEnd,
 )
+from gateway.runner.decision_tape import DecisionTape
 from gateway.seams import CallSetup
 from wire.ids import CallId, TurnId, WorkerId
 from wire.messages import Voice
 
-MAX_DECISIONS = 9_000  # one hour of 0.4 s chunks
 MAX_ENTRIES = 2_000
 
 
@@ -57,7 +56,7 @@ class CallRecord:
     outcome: str | None = None
     duration_s: float | None = None
     after: tuple[str, dict[str, str]] = ("hangup", {})
-    decisions: deque[NoteDecision] = field(default_factory=lambda: deque(maxlen=MAX_DECISIONS))
+    decisions: DecisionTape = field(default_factory=DecisionTape)
     turns: deque[Turn] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     words: deque[Words] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     _first_audio: dict[TurnId, float] = field(default_factory=dict)
@@ -102,23 +101,5 @@ class CallRecord:
             "duration_s": self.duration_s,
             "transcript": [asdict(words) for words in self.words],
             "turns": [asdict(turn) for turn in self.turns],
-            "decisions": [decision_json(note) for note in self.decisions],
+            "decisions": list(self.decisions),
         }
-
-
-def decision_json(note: NoteDecision) -> dict[str, Any]:
-    """One record of the decision log, seconds throughout."""
-    decision = note.decision
-    return {
-        "call": decision.call,
-        "index": decision.index,
-        "kind": decision.kind.value,
-        "turn": decision.turn,
-        "epoch": decision.epoch,
-        "p_speak": decision.p_speak,
-        "age_s": round(note.latency_s, 6),
-        "worker_age_s": round(decision.chunk_age_s, 6),
-        "queue_s": round(decision.queue_s, 6),
-        "step_s": round(decision.step_s, 6),
-        "at_s": round(note.at_s, 6),
-    }

@@ -99,10 +99,7 @@ class CallSession:
         self._busy = True
         try:
             take(*given, self._clock())
-            if call.has_effects or take == call.handle_deadline:
-                self._drain()
-            else:  # quiet media moves no deadline but the watchdog's, and that only later
-                self._wanted_bytes = call.wanted_bytes
+            self._drain()
         except Exception:
             log.exception("call.fault", call=call.id)
             self._metrics.call_faults.inc()
@@ -111,10 +108,11 @@ class CallSession:
             self._busy = False
 
     def _drain(self) -> None:
-        while (effect := self.call.poll()) is not None:
+        call = self.call
+        while (effect := call.poll()) is not None:
             self._perform(effect)
-        self._wanted_bytes = self.call.wanted_bytes
-        due = self.call.next_deadline()
+        self._wanted_bytes = call.wanted_bytes
+        due = call.next_deadline()
         self.due = NEVER if due is None else due
 
     def _fail(self) -> None:

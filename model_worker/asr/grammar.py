@@ -50,7 +50,7 @@ class Lexicon:
         """The phones of a lower-case word, most usual first; empty when it is unknown."""
         if word not in self._known:
             # A search through 3 MB takes 1 ms, once per word; a dict of all words would hold 30 MB.
-            found = []
+            found: list[str] = []
             while (phones := self._find(word if not found else f"{word}({len(found) + 1})")) is not None:
                 found.append(phones)
             self._known[word] = tuple(found)

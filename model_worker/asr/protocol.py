@@ -5,7 +5,7 @@ start together, so that the frames carry no version. Only ``Finish`` is answered
 """
 
 import struct
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
@@ -55,26 +55,26 @@ _COMMANDS: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 _HYPOTHESES = msgspec.msgpack.Decoder(Hypothesis)
 
 
-def write(pipe: BinaryIO, message: Command | Hypothesis) -> None:
+def write(pipe: IO[bytes], message: Command | Hypothesis) -> None:
     """Write one frame. Raises OSError when the other end is gone."""
     body = _ENCODER.encode(message)
     pipe.write(struct.pack("<I", len(body)) + body)
     pipe.flush()
 
 
-def read_command(pipe: BinaryIO) -> Command | None:
+def read_command(pipe: IO[bytes]) -> Command | None:
     """The next command; None when the pipe has ended."""
     body = _read_frame(pipe)
     return None if body is None else _COMMANDS.decode(body)
 
 
-def read_hypothesis(pipe: BinaryIO) -> Hypothesis | None:
+def read_hypothesis(pipe: IO[bytes]) -> Hypothesis | None:
     """The next answer; None when the pipe has ended."""
     body = _read_frame(pipe)
     return None if body is None else _HYPOTHESES.decode(body)
 
 
-def _read_frame(pipe: BinaryIO) -> bytes | None:
+def _read_frame(pipe: IO[bytes]) -> bytes | None:
     header = pipe.read(4)
     if len(header) < 4:
         return None

@@ -100,7 +100,8 @@ class _Utterance:
         held, self._held = bytes(self._held), None
         mean = TELEPHONE_MEAN if is_telephone(np.frombuffer(held, np.int16)) else WIDEBAND_MEAN
         for decoder in (self._words, self._phones):
-            decoder.set_cmn(mean)  # forgets the line of the caller before
+            decoder.start_stream()  # forgets the noise of the line before,
+            decoder.set_cmn(mean)  # and its mean
             decoder.start_utt()
         self._decode(held)
 

@@ -232,6 +232,6 @@ class _Operator(threading.Thread):
 
 def _judge(hypothesis: Hypothesis) -> Recognition:
     """Words with their confidence, or nothing where that is below even."""
-    # 3.0 steepness: from distance 7, half of all right answers, to 13, nearly none, confidence falls from 2/3 to 1/3.
+    # From 2/3 at distance 7 to 1/3 at 13, between which right and wrong answers cannot be told apart for sure.
     confidence = 1.0 / (1.0 + 2.0 ** ((hypothesis.distance - EVEN_DISTANCE) / 3.0)) if hypothesis.words else 0.0
     return Recognition(without_fillers(hypothesis.words), confidence) if confidence >= 0.5 else NOTHING

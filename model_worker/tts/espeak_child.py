@@ -5,11 +5,12 @@ The library is GPL-3; nothing of ours is linked with it but this process. It is 
 the ``espeakng-loader`` wheel, through its C API (``speak_lib.h``).
 
 Both directions are frames of a 4-byte big-endian length and a MessagePack body: a string in; out
-``[pcm_bytes, [[start_samples, char_position, char_length], ...]]``, or a string that says what failed.
+``[pcm_bytes, [[char_position, start_samples], ...]]``, or a string that says what failed.
 The first frame out, before any is read, is the sample rate in Hz, or such a string.
 """
 
 import ctypes
+import signal
 import struct
 import sys
 from typing import Any, BinaryIO
@@ -25,6 +26,7 @@ _CHARS_UTF8 = 1
 _POS_CHARACTER = 1
 _OK = 0
 _BUFFER_MS = 200
+_HANG_LIMIT_S = 30  # should the parent be gone and the library hang, nobody else would end this process
 
 
 class _EventId(ctypes.Union):
@@ -44,6 +46,20 @@ class _Event(ctypes.Structure):
     )
 
 
+class _Voice(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("languages", ctypes.c_char_p),  # of a voice that was chosen: a byte of priority before each
+        ("identifier", ctypes.c_char_p),
+        ("gender", ctypes.c_ubyte),
+        ("age", ctypes.c_ubyte),
+        ("variant", ctypes.c_ubyte),
+        ("xx1", ctypes.c_ubyte),
+        ("score", ctypes.c_int),
+        ("spare", ctypes.c_void_p),
+    )
+
+
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
@@ -60,17 +76,16 @@ class Espeak:
         )
         if self.rate_hz <= 0:
             raise OSError("espeak-ng found no data of its own")
-        if self._lib.espeak_SetVoiceByName(voice.encode()) != _OK:
-            raise OSError(f"espeak-ng has no voice {voice!r}")
+        self._choose(voice)
         self._lib.espeak_SetParameter(_RATE, rate_wpm, 0)
         self._lib.espeak_SetParameter(_PITCH, pitch, 0)
         self._pcm = bytearray()
-        self._words: list[tuple[int, int, int]] = []
+        self._words: list[tuple[int, int]] = []
         self._callback = _Callback(self._collect)  # kept: the library holds only its address
         self._lib.espeak_SetSynthCallback(self._callback)
 
-    def speak(self, text: str) -> tuple[bytes, list[tuple[int, int, int]]]:
-        """Int16 samples, and per word (start_samples, position in ``text`` from 0, length in characters)."""
+    def speak(self, text: str) -> tuple[bytes, list[tuple[int, int]]]:
+        """Int16 samples, and per word (position in ``text`` from 0, start_samples)."""
         self._pcm = bytearray()
         self._words = []
         encoded = text.encode()
@@ -79,6 +94,22 @@ class Espeak:
             raise OSError(f"espeak-ng refused the sentence with code {code}")
         return bytes(self._pcm), self._words
 
+    def _choose(self, voice: str) -> None:
+        """Take a voice by its name or, as the program does, by its language: "en-gb" names none of them."""
+        if self._lib.espeak_SetVoiceByName(voice.encode()) == _OK:
+            return
+        language, plus, variant = voice.partition("+")
+        wanted = _Voice(languages=language.encode())
+        if self._lib.espeak_SetVoiceByProperties(ctypes.byref(wanted)) == _OK:
+            self._lib.espeak_GetCurrentVoice.restype = ctypes.POINTER(_Voice)
+            chosen = self._lib.espeak_GetCurrentVoice().contents
+            # It takes some voice for any language at all: the first one of that voice must be the one asked for.
+            if chosen.languages[1:].lower() == language.lower().encode() and (
+                not plus or self._lib.espeak_SetVoiceByName(chosen.identifier + f"+{variant}".encode()) == _OK
+            ):
+                return
+        raise OSError(f"espeak-ng has no voice {voice!r}")
+
     def _collect(self, samples: Any, count: int, events: Any) -> int:
         if samples and count > 0:
             self._pcm += ctypes.string_at(samples, 2 * count)
@@ -86,8 +117,7 @@ class Espeak:
         while events[index].type != _EVENT_LIST_TERMINATED:
             event = events[index]
             if event.type == _EVENT_WORD:
-                start_samples = event.audio_position_ms * self.rate_hz // 1_000
-                self._words.append((start_samples, event.text_position - 1, event.length))
+                self._words.append((event.text_position - 1, event.sample))
             index += 1
         return 0
 
@@ -109,10 +139,12 @@ def main() -> None:
     while len(head := pipe_in.read(4)) == 4:
         (length,) = struct.unpack("!I", head)
         text = msgspec.msgpack.decode(pipe_in.read(length), type=str)
+        signal.alarm(_HANG_LIMIT_S)
         try:
             _write(pipe_out, espeak.speak(text))
         except OSError as error:
             _write(pipe_out, str(error))
+        signal.alarm(0)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from model_worker.seams import TtsError, Utterance
-from model_worker.tts.espeak_process import EspeakVoice
 from model_worker.tts.words import place_words
 
 PROGRAM = "espeak-ng"
@@ -17,30 +16,28 @@ _HEADER_BYTES = 44
 class EspeakProgram:
     """The program at ``path``. It tells no word places: they are in proportion to the text's characters."""
 
-    exact_words = False
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, voice: str, rate_wpm: int, pitch: int) -> None:
         self._path = path
+        self._options = ["-v", voice, "-s", str(rate_wpm), "-p", str(pitch)]
 
-    @classmethod
-    def find(cls) -> "EspeakProgram | None":
+    @staticmethod
+    def find() -> Path | None:
         """The program on PATH, if there is one."""
         path = shutil.which(PROGRAM)
-        return None if path is None else cls(Path(path))
+        return None if path is None else Path(path)
 
-    def speak(self, text: str, voice: EspeakVoice, deadline_s: float) -> Utterance:
-        """Speak one text. Raises TtsError when espeak-ng refuses, TimeoutError."""
-        options = ["-v", voice.voice, "-s", str(voice.rate_wpm), "-p", str(voice.pitch)]
+    def speak(self, text: str, deadline_s: float) -> Utterance:
+        """Speak one text. Raises TtsError."""
         try:
             done = subprocess.run(  # noqa: S603 (no shell, no user text among the arguments)
-                [str(self._path), "-b", "1", *options, "--stdin", "--stdout"],
+                [str(self._path), "-b", "1", *self._options, "--stdin", "--stdout"],
                 input=text.encode(),
                 capture_output=True,
                 timeout=deadline_s,
                 check=False,
             )
         except subprocess.TimeoutExpired:  # the program has been killed
-            raise TimeoutError from None
+            raise TtsError(f"{self._path} did not speak {len(text)} characters within {deadline_s} s") from None
         except OSError as error:
             raise TtsError(f"cannot run {self._path}: {error.strerror}") from None
         if done.returncode != 0:
@@ -52,6 +49,3 @@ class EspeakProgram:
         body = wav[_HEADER_BYTES:]
         samples = np.frombuffer(body[: len(body) // 2 * 2], "<i2").astype(np.int16)
         return Utterance(samples, int.from_bytes(wav[24:28], "little"), place_words(text, (), len(samples)))
-
-    def close(self) -> None:
-        """Nothing outlives a sentence."""

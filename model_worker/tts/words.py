@@ -24,9 +24,8 @@ def place_words(text: str, marks: Sequence[tuple[int, int]], total_samples: int)
         index = max((n for n, token in enumerate(tokens) if token.start() <= character), default=None)
         if index is not None:
             known.setdefault(index, sample)
-    anchors = sorted(
-        {0: 0, **{tokens[n].start(): sample for n, sample in known.items()}, len(text): total_samples}.items()
-    )
+    places = {0: 0, len(text): total_samples, **{tokens[n].start(): sample for n, sample in known.items()}}
+    anchors = sorted(places.items())
     samples = np.maximum.accumulate([min(sample, total_samples) for _, sample in anchors])
     starts = np.interp([token.start() for token in tokens], [character for character, _ in anchors], samples)
     return [Word(token.group(), int(start)) for token, start in zip(tokens, starts, strict=True)]

@@ -11,6 +11,7 @@ from gateway.effects import NoteDecision
 from gateway.events import KeyPressed, LegEnded, WorkerSaid
 from gateway.metrics import GatewayMetrics
 from gateway.runner.decision_log import FLUSH_EVERY, DecisionLog
+from gateway.runner.decision_tape import MAX_DECISIONS, DecisionTape, decision_json
 from gateway.runner.record import MAX_ENTRIES, CallRecord
 from gateway.runner.session import CallSession
 from gateway.seams import CallSetup
@@ -100,6 +101,29 @@ def test_what_happens_while_effects_are_performed_waits_its_turn():
     assert harness.leg.told[1].startswith("mark")  # the effects of the first input came before the second input
     assert isinstance(harness.up[-1], CallClosed)
     assert harness.ended == [harness.session]
+
+
+def test_speech_that_only_waits_is_played_when_its_time_comes():
+    harness = Harness()
+    driven = Driven()
+    harness.session.post(WorkerSaid(speech(driven, 1, 0, 3_200)))  # fills the leg
+    harness.session.post(WorkerSaid(speech(driven, 1, 3_200, 3_200)))  # waits, and wants nothing done now
+    assert harness.session.due <= 0.4
+    harness.now = 0.2
+    harness.session.wake()
+    assert sum(int(told.split()[1]) for told in harness.leg.told if told.startswith("audio")) == 4_800
+
+
+def test_the_tape_gives_back_what_it_was_given_and_forgets_the_oldest():
+    tape = DecisionTape()
+    driven = Driven()
+    for index in range(MAX_DECISIONS + 5):
+        tape.append(NoteDecision(decision(driven, index), 0.05, 0.4 * index))
+    assert len(tape) == MAX_DECISIONS
+    first, *_ = tape
+    expected = decision_json(NoteDecision(decision(driven, 5), 0.05, 2.0))
+    del expected["call"]
+    assert first == expected
 
 
 @pytest.mark.parametrize("fmt", ["console", "json"])

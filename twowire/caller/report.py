@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from twowire.caller.decision_strip import decision_strip
 from twowire.caller.session import CallResult
 
 NO_VALUE = "–"
@@ -115,7 +116,10 @@ def _decisions(result: CallResult) -> list[str]:
         ("chunk complete → decision at the gateway, median / max (ms)", age),
         ("turns (samples heard of generated)", turns),
     ]
-    return ["Record of the gateway", *_table(rows)]
+    lines = ["Record of the gateway", *_table(rows)]
+    if strip := decision_strip(decisions):
+        lines += ["  one sign per chunk: . listen, # speak, ? none", *(f"  {line}" for line in strip)]
+    return lines
 
 
 def _turn(turn: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ class Plan:
     steps: Sequence[Step] = ()
     barge_in_at_s: float | None = None
     hang_up_after_s: float | None = None
-    timeout_s: float = 60.0
+    timeout_s: float = 120.0  # the demo's greeting takes 10 s, a question with its answer 12 s
 
 
 class _State(Enum):
