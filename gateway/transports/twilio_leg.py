@@ -42,8 +42,11 @@ class TwilioLeg:
 
 
 def close(socket: WSTransport, code: WSCloseCode, reason: str = "") -> None:
-    """Say goodbye and let go; harmless on a socket that is gone."""
-    socket.send_close(code, reason.encode())
-    socket.disconnect()
-    # A peer that does not read would keep the socket until TCP gives up, minutes from now.
-    asyncio.get_running_loop().call_later(CLOSE_GRACE_S, socket.disconnect, False)
+    """Say goodbye and wait for the answer (RFC 6455, section 7.1.1); harmless on a socket that is gone.
+
+    Closing at once, with audio of the peer's unread, would reset the connection and lose the goodbye.
+    """
+    if not socket.is_close_frame_sent:
+        socket.send_close(code, reason.encode())
+        # A peer that does not read would keep the socket until TCP gives up, minutes from now.
+        asyncio.get_running_loop().call_later(CLOSE_GRACE_S, socket.disconnect, False)

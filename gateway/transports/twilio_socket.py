@@ -73,6 +73,7 @@ class TwilioSocket(WSListener):
                 self._receive_text(text)
         elif kind is WSMsgType.CLOSE:
             close(transport, WSCloseCode.OK)
+            transport.disconnect()
         elif kind is WSMsgType.BINARY:
             self._metrics.bad_input.labels("twilio", "binary_frame").inc()
 

@@ -38,7 +38,7 @@ async def test_a_barge_in_is_cleared_and_the_caller_hears_no_more_of_the_turn(tm
     assert barge_in.onset_s < barge_in.clear_s
     assert -0.001 <= agent.end_s - barge_in.clear_s <= 0.021  # the frame that was being played is played to its end
     assert result.conversation.stream.violations == []
-    # What the gateway takes for heard is what was heard: measured within 1 ms, allowed 0.1 s on a busy machine.
+    # What the gateway takes for heard is what was heard: measured within 2 ms, allowed 0.1 s on a busy machine.
     heard_samples = round(8_000 * (agent.end_s - agent.start_s))
     assert cancelled.heard_samples < SPEECH_SAMPLES
     assert abs(cancelled.heard_samples - heard_samples) <= 800

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def test_speech_is_told_from_silence_and_from_noise():
 def test_any_split_of_the_sound_gives_the_same_probabilities(cuts: list[int]):
     vad = SileroVad()
     edges = [0, *sorted(cuts), len(PIECE)]
-    pieces = [vad.push(PIECE[start:end]) for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [vad.push(PIECE[start:end]) for start, end in pairwise(edges)]
     assert [probability for piece in pieces for probability in piece] == WHOLE
 
 
