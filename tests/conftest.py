@@ -5,8 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from wire.bus.embedded import EmbeddedValkey
+
+settings.register_profile("twowire", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("twowire")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ differ little on the telephone: what shows is its band.
 
 import math
 import tempfile
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 
@@ -100,7 +101,8 @@ class _Utterance:
         held, self._held = bytes(self._held), None
         mean = TELEPHONE_MEAN if is_telephone(np.frombuffer(held, np.int16)) else WIDEBAND_MEAN
         for decoder in (self._words, self._phones):
-            decoder.set_cmn(mean)  # forgets the line of the caller before
+            _forget_noise(decoder)
+            decoder.set_cmn(mean)
             decoder.start_utt()
         self._decode(held)
 
@@ -158,6 +160,13 @@ def is_telephone(pcm: Pcm) -> bool:
     high = len(power) * 5 // 8
     # Rounding to 16 bits leaves 1/12 everywhere; the resampler's stop band lies 60 dB below the speech.
     return bool(power[high:].sum() < max(1.0, 1e-5 * power[:high].sum()))
+
+
+def _forget_noise(decoder: Decoder) -> None:
+    """Let go of the noise estimate of the caller before, which else shows in the scores of the next."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # "unnecessary", says the wheel; the scores say otherwise
+        decoder.start_stream()
 
 
 def _best(decoder: Decoder) -> tuple[str, float]:
