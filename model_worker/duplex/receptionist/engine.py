@@ -35,7 +35,7 @@ class ReceptionistPolicy:
 
     sessions: int = 16
     reject_below: float = 0.5
-    recognition_wait_s: float = 0.25
+    recognition_wait_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
