@@ -59,6 +59,7 @@ def _log_fault(fault: Fault) -> None:
 
 def _build_receptionist(config: WorkerConfig) -> BuiltEngine:
     try:
+        from model_worker.asr.grammar import UnknownWordError, check_phrases
         from model_worker.asr.sphinx import SphinxAsr
         from model_worker.tts.espeak import EspeakTts
         from model_worker.vad.silero import SileroVad
@@ -68,7 +69,10 @@ def _build_receptionist(config: WorkerConfig) -> BuiltEngine:
         ) from None
     try:
         agents = load_agents(config.agents_dir or BUILT_IN_AGENTS)
-    except AgentFileError as error:
+        for agent in agents.values():
+            for phrases in agent.phrases().values():
+                check_phrases(phrases)
+    except (AgentFileError, UnknownWordError) as error:
         raise ConfigError(f"TWOWIRE_AGENTS_DIR: {error}") from None
 
     def voice(style: VoiceStyle) -> EspeakTts:

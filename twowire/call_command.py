@@ -101,7 +101,8 @@ def _steps(order: Sequence[str], say: Sequence[str], play: Sequence[Path], dtmf:
     """The steps in the order given. Raises click.UsageError when a text or a file cannot be made speech."""
     from model_worker.seams import TtsError
     from model_worker.tts.espeak import EspeakTts
-    from twowire.caller.speech import SpeechError, read_wav, speak
+    from twowire.caller.speech import recorded, speak
+    from wire.audio.wav import WavError
 
     texts, files, keys = iter(say), iter(play), iter(dtmf)
     steps: list[Step] = []
@@ -112,14 +113,14 @@ def _steps(order: Sequence[str], say: Sequence[str], play: Sequence[Path], dtmf:
                 steps.append(Press(_checked_keys(next(keys))))
             elif kind == "play":
                 path = next(files)
-                steps.append(Say(read_wav(path), path.name))
+                steps.append(Say(recorded(path), path.name))
             else:
                 text = next(texts)
                 tts = tts or EspeakTts()
                 steps.append(Say(speak(text, tts), text))
     except TtsError as error:
         raise click.UsageError(f"--say: {error}; or play a recording with --play") from None
-    except SpeechError as error:
+    except WavError as error:
         raise click.UsageError(f"--play: {error}") from None
     finally:
         if tts is not None:

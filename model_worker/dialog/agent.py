@@ -5,6 +5,7 @@ are frozen and refuse unknown fields, so that a typing error is found when the f
 and not in the middle of a call.
 """
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -175,19 +176,21 @@ class Agent(_Part):
     max_call_minutes: Annotated[float, Field(gt=0, le=240)] = 10.0
     time_up: Spoken = "I am sorry, I have to end the call now. Goodbye."
 
-    @model_validator(mode="after")
-    def _keys_and_phrases_are_unambiguous(self) -> "Agent":
-        _require_unique("key", [(question.key, question.id) for question in self.questions])
-        _require_unique("id", [(question.id, question.id) for question in self.questions])
-        owners = {f"question {question.id!r}": question.examples for question in self.questions}
-        owners |= {
+    def phrases(self) -> Mapping[str, Sequence[str]]:
+        """All that callers are expected to say, by the place in the file that expects it."""
+        return {f"question {question.id!r}": question.examples for question in self.questions} | {
             "menu": self.menu.examples,
             "goodbye": self.goodbye.examples,
             "yes_examples": self.yes_examples,
             "no_examples": self.no_examples,
         }
+
+    @model_validator(mode="after")
+    def _keys_and_phrases_are_unambiguous(self) -> "Agent":
+        _require_unique("key", [(question.key, question.id) for question in self.questions])
+        _require_unique("id", [(question.id, question.id) for question in self.questions])
         seen: dict[str, str] = {}
-        for owner, phrases in owners.items():
+        for owner, phrases in self.phrases().items():
             for phrase in phrases:
                 other = seen.setdefault(normalize(phrase), owner)
                 if other != owner:

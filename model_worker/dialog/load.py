@@ -1,6 +1,5 @@
 """Read agent files. Every error names the file, the line, the field and what to do."""
 
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from model_worker.dialog.agent import Agent, Clip
+from wire.audio.wav import WavError, read_wav
 
 MAX_FILE_BYTES = 256 * 1024  # a hundred times the longest we wrote; more is not an agent file
-MAX_CLIP_S = 120.0
-CLIP_RATES_HZ = (8_000, 16_000, 22_050, 24_000)
 
 SHIPPED_AGENTS = Path(__file__).parent.parent / "agents"
 """The agent files that come with the package."""
@@ -164,20 +162,6 @@ def _remedy(kind: str, field: str, node: yaml.Node) -> str:
 
 def _check_clip(path: Path, clip: Path) -> None:
     try:
-        with wave.open(str(clip), "rb") as reader:
-            shape = (reader.getnchannels(), reader.getsampwidth())
-            rate_hz, duration_s = reader.getframerate(), reader.getnframes() / reader.getframerate()
-    except (OSError, EOFError, wave.Error) as error:
-        raise AgentFileError(path, 0, "clip", f"{clip}: {error}; name a WAV file beside the agent file") from error
-    if shape != (1, 2) or rate_hz not in CLIP_RATES_HZ:
-        raise AgentFileError(
-            path,
-            0,
-            "clip",
-            f"{clip}: expected mono, 16 bit, one of {CLIP_RATES_HZ} Hz, got {shape[0]} channels, "
-            f"{8 * shape[1]} bit, {rate_hz} Hz; convert it, for instance: sox in.wav -c 1 -b 16 -r 16000 out.wav",
-        )
-    if duration_s > MAX_CLIP_S:
-        raise AgentFileError(
-            path, 0, "clip", f"{clip}: lasts {duration_s:.0f} s, expected no more than {MAX_CLIP_S:.0f} s"
-        )
+        read_wav(clip)
+    except WavError as error:
+        raise AgentFileError(path, 0, "clip", f"{error}; name a WAV file beside the agent file") from error

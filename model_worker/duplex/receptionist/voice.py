@@ -5,7 +5,6 @@ in every call, so that after the first one a prompt costs nothing.
 """
 
 import re
-import wave
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ import numpy as np
 
 from model_worker.dialog.agent import Clip, Spoken
 from model_worker.seams import Pcm, Tts, Word
+from model_worker.tts.words import place_words
 from wire.audio.resample import Resampler
+from wire.audio.wav import read_wav
 
 OUTPUT_RATE_HZ = 16_000
 MAX_KEPT_SAMPLES = 16_000 * 600  # ten minutes of prompts, 19 MB: several times a large agent file
@@ -62,11 +63,9 @@ class VoiceBox:
         return Rendered(_to_output_rate(spoken.pcm, spoken.sample_rate_hz), words)
 
     def _read(self, clip: Clip) -> Rendered:
-        with wave.open(str(clip.clip), "rb") as reader:
-            rate_hz = reader.getframerate()
-            pcm = np.frombuffer(reader.readframes(reader.getnframes()), "<i2").astype(np.int16)
-        pcm = _to_output_rate(pcm, rate_hz)
-        return Rendered(pcm, spread_words(clip.text, len(pcm)))
+        recording = read_wav(clip.clip)
+        pcm = _to_output_rate(recording.pcm, recording.sample_rate_hz)
+        return Rendered(pcm, place_words(clip.text, (), len(pcm)))
 
 
 def parts_of(text: Spoken) -> Iterator[Spoken]:
@@ -79,17 +78,6 @@ def parts_of(text: Spoken) -> Iterator[Spoken]:
             yield sentence
         else:
             yield from _CLAUSE_END.split(sentence)
-
-
-def spread_words(text: str, samples: int) -> list[Word]:
-    """Word starts for a recording that has none: in proportion to the letters before them."""
-    words = text.split()
-    letters = sum(len(word) for word in words)
-    placed, before = [], 0
-    for word in words:
-        placed.append(Word(word, before * samples // letters))
-        before += len(word)
-    return placed
 
 
 def _to_output_rate(pcm: Pcm, rate_hz: int) -> Pcm:

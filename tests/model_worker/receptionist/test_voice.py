@@ -7,8 +7,7 @@ import numpy as np
 
 from model_worker.dialog.agent import Clip
 from model_worker.duplex.receptionist.utterance import AgentTurn
-from model_worker.duplex.receptionist.voice import VoiceBox, parts_of, spread_words
-from model_worker.seams import Word
+from model_worker.duplex.receptionist.voice import VoiceBox, parts_of
 from tests.model_worker.receptionist.fakes import WordTts
 from wire.ids import TurnId
 
@@ -18,10 +17,6 @@ def test_text_is_spoken_by_sentences_and_long_sentences_by_clauses() -> None:
     long = f"{'word ' * 20}first, {'word ' * 20}second."
     assert [str(part)[-7:] for part in parts_of(long)] == [" first,", "second."]
     assert list(parts_of("No stop")) == ["No stop"]
-
-
-def test_the_words_of_a_recording_are_spread_by_their_letters() -> None:
-    assert spread_words("a bbb", 400) == [Word("a", 0), Word("bbb", 100)]
 
 
 def test_a_recording_is_played_at_the_output_rate_with_its_words(tmp_path: Path) -> None:
