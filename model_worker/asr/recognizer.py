@@ -64,8 +64,7 @@ class Recognizer:
 
     def drop(self, utterance: int) -> None:
         """Forget an utterance."""
-        if (known := self._open.pop(utterance, None)) is not None:
-            known.finish()
+        self.finish(utterance)  # decoders serve again only after the end of what they began
 
 
 class _Utterance:
@@ -86,12 +85,14 @@ class _Utterance:
             self._start()
 
     def finish(self) -> Hypothesis:
-        if self._held is not None:
+        if self._held:
             self._start()
-        for decoder in (self._words, self._phones):
-            decoder.end_utt()
-        words, score = _best(self._words)
-        _, phone_score = _best(self._phones)
+        words, score, phone_score = "", 0.0, 0.0
+        if self._held is None:
+            for decoder in (self._words, self._phones):
+                decoder.end_utt()
+            words, score = _best(self._words)
+            _, phone_score = _best(self._phones)
         self._pool.give(self._jsgf, self._words)
         self._pool.give(_PHONE_LOOP, self._phones)
         return Hypothesis(words, (phone_score - score) / max(1, self._frames) * 1e4) if words else _NOTHING

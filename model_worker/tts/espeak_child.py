@@ -6,13 +6,15 @@ the ``espeakng-loader`` wheel, through its C API (``speak_lib.h``).
 
 Both directions are frames of a 4-byte big-endian length and a MessagePack body: a string in; out
 ``[pcm_bytes, [[char_position, start_samples], ...]]``, or a string that says what failed.
-The first frame out, before any is read, is the sample rate in Hz, or such a string.
+The first frame out, before any is read, is ``[rate_hz, reason]``: the reason is empty when all is well.
+Otherwise it says what failed, and the rate is 0 if that was the library and not the voice.
 """
 
 import ctypes
 import signal
 import struct
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
@@ -63,22 +65,23 @@ class _Voice(ctypes.Structure):
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-class Espeak:
-    """The library with one voice. Raises OSError when it, its data or the voice is not there."""
+class UnknownVoiceError(Exception):
+    """The library is there and does not have the voice; the text names it."""
 
-    def __init__(self, voice: str, rate_wpm: int, pitch: int) -> None:
+
+class Espeak:
+    """The library with one voice, to be chosen before it speaks. Raises OSError when it or its data is not there."""
+
+    def __init__(self) -> None:
         import espeakng_loader
 
         self._lib: Any = ctypes.CDLL(espeakng_loader.get_library_path())
-        data = espeakng_loader.get_data_path().encode()
+        self._data = Path(espeakng_loader.get_data_path())
         self.rate_hz: int = self._lib.espeak_Initialize(
-            _AUDIO_OUTPUT_SYNCHRONOUS, _BUFFER_MS, data, _INITIALIZE_DONT_EXIT
+            _AUDIO_OUTPUT_SYNCHRONOUS, _BUFFER_MS, str(self._data).encode(), _INITIALIZE_DONT_EXIT
         )
         if self.rate_hz <= 0:
             raise OSError("espeak-ng found no data of its own")
-        self._choose(voice)
-        self._lib.espeak_SetParameter(_RATE, rate_wpm, 0)
-        self._lib.espeak_SetParameter(_PITCH, pitch, 0)
         self._pcm = bytearray()
         self._words: list[tuple[int, int]] = []
         self._callback = _Callback(self._collect)  # kept: the library holds only its address
@@ -94,11 +97,20 @@ class Espeak:
             raise OSError(f"espeak-ng refused the sentence with code {code}")
         return bytes(self._pcm), self._words
 
-    def _choose(self, voice: str) -> None:
+    def choose(self, voice: str, rate_wpm: int, pitch: int) -> None:
+        """Speak like this from now on. Raises UnknownVoiceError."""
+        self._find(voice)
+        self._lib.espeak_SetParameter(_RATE, rate_wpm, 0)
+        self._lib.espeak_SetParameter(_PITCH, pitch, 0)
+
+    def _find(self, voice: str) -> None:
         """Take a voice by its name or, as the program does, by its language: "en-gb" names none of them."""
+        language, plus, variant = voice.partition("+")
+        # It speaks without a variant that it does not have, and says nothing. Numbers are its own names for some.
+        if plus and not variant.isdigit() and not (self._data / "voices" / "!v" / variant).is_file():
+            raise UnknownVoiceError(f"espeak-ng has no voice {voice!r}: no variant {variant!r}")
         if self._lib.espeak_SetVoiceByName(voice.encode()) == _OK:
             return
-        language, plus, variant = voice.partition("+")
         wanted = _Voice(languages=language.encode())
         if self._lib.espeak_SetVoiceByProperties(ctypes.byref(wanted)) == _OK:
             self._lib.espeak_GetCurrentVoice.restype = ctypes.POINTER(_Voice)
@@ -108,7 +120,7 @@ class Espeak:
                 not plus or self._lib.espeak_SetVoiceByName(chosen.identifier + f"+{variant}".encode()) == _OK
             ):
                 return
-        raise OSError(f"espeak-ng has no voice {voice!r}")
+        raise UnknownVoiceError(f"espeak-ng has no voice {voice!r}")
 
     def _collect(self, samples: Any, count: int, events: Any) -> int:
         if samples and count > 0:
@@ -131,11 +143,16 @@ def _write(pipe: BinaryIO, body: object) -> None:
 def main() -> None:
     pipe_in, pipe_out = sys.stdin.buffer, sys.stdout.buffer
     try:
-        espeak = Espeak(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+        espeak = Espeak()
     except (OSError, ImportError) as error:
-        _write(pipe_out, str(error))
+        _write(pipe_out, (0, str(error)))
         return
-    _write(pipe_out, espeak.rate_hz)
+    try:
+        espeak.choose(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    except UnknownVoiceError as error:
+        _write(pipe_out, (espeak.rate_hz, str(error)))
+        return
+    _write(pipe_out, (espeak.rate_hz, ""))
     while len(head := pipe_in.read(4)) == 4:
         (length,) = struct.unpack("!I", head)
         text = msgspec.msgpack.decode(pipe_in.read(length), type=str)

@@ -1,5 +1,6 @@
 """Speak with the ``espeak-ng`` program of the system, one process per sentence."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,13 +12,19 @@ from model_worker.tts.words import place_words
 
 PROGRAM = "espeak-ng"
 _HEADER_BYTES = 44
+_PHONEMES = re.compile(r"\[(?=\[)")  # the program reads "[[" as the beginning of phonemes, and has no option against it
 
 
 class EspeakProgram:
-    """The program at ``path``. It tells no word places: they are in proportion to the text's characters."""
+    """The program at ``path``. It tells no word places: they are in proportion to the text's characters.
+
+    Of a language it knows it takes some voice for a region or variant it does not ("en-zz"), without a word
+    (version 1.51); a language it does not know is an error.
+    """
 
     def __init__(self, path: Path, voice: str, rate_wpm: int, pitch: int) -> None:
         self._path = path
+        self._voice = voice
         self._options = ["-v", voice, "-s", str(rate_wpm), "-p", str(pitch)]
 
     @staticmethod
@@ -31,7 +38,7 @@ class EspeakProgram:
         try:
             done = subprocess.run(  # noqa: S603 (no shell, no user text among the arguments)
                 [str(self._path), "-b", "1", *self._options, "--stdin", "--stdout"],
-                input=text.encode(),
+                input=_PHONEMES.sub("[ ", text).encode(),
                 capture_output=True,
                 timeout=deadline_s,
                 check=False,
@@ -41,7 +48,8 @@ class EspeakProgram:
         except OSError as error:
             raise TtsError(f"cannot run {self._path}: {error.strerror}") from None
         if done.returncode != 0:
-            raise TtsError(f"{self._path}: {done.stderr.decode(errors='replace').strip()[:200]}")
+            reason = done.stderr.decode(errors="replace").strip()[:200]
+            raise TtsError(f"{self._path} with voice {self._voice!r}: {reason}")
         wav = done.stdout
         if len(wav) < _HEADER_BYTES or wav[:4] != b"RIFF" or wav[36:40] != b"data":
             raise TtsError(f"{self._path}: expected a WAV file, got {len(wav)} bytes of something else")

@@ -1,6 +1,11 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from model_worker.asr.grammar import UnknownWordError, build_grammar, check_phrases, without_fillers
+from model_worker.asr.grammar import UnknownWordError, build_grammar, check_phrases, normalize_phrase, without_fillers
+from model_worker.dialog.agent import Agent
+from model_worker.dialog.load import SHIPPED_AGENTS, load_agents
+from model_worker.dialog.understanding import normalize
 
 
 def test_the_dictionary_holds_the_words_of_the_grammar_with_all_their_pronunciations():
@@ -33,3 +38,21 @@ def test_fillers_are_taken_out_and_the_same_words_of_a_phrase_stay():
 def test_a_phrase_cannot_smuggle_grammar_in():
     jsgf = build_grammar(["open <x> | {y}; [yes]"]).jsgf
     assert "<phrase> = open x y yes;" in jsgf
+
+
+@given(st.text())
+def test_a_phrase_reads_the_same_to_the_recognizer_and_to_the_dialog(text: str):
+    once = normalize_phrase(text)
+    assert once == normalize(text)
+    assert normalize_phrase(once) == once
+
+
+@given(st.lists(st.sampled_from(["opening hours", "Goodbye!", "what's that", "_please_", "o'clock"]), min_size=1))
+def test_a_phrase_comes_out_of_its_fillers_as_it_went_in(phrases: list[str]):
+    for phrase in map(normalize_phrase, phrases):
+        assert without_fillers(f"_um {phrase} _thank _you") == phrase
+
+
+@pytest.mark.parametrize("agent", load_agents(SHIPPED_AGENTS).values(), ids=lambda agent: agent.name)
+def test_every_phrase_of_a_shipped_agent_can_be_recognized(agent: Agent):
+    check_phrases(phrase for phrases in agent.phrases().values() for phrase in phrases)

@@ -2,12 +2,14 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 
 from model_worker.asr.grammar import UnknownWordError
-from model_worker.asr.sphinx import NOTHING, SphinxAsr
+from model_worker.asr.sphinx import MAX_BACKLOG, NOTHING, SphinxAsr
 from model_worker.tts.espeak import EspeakTts
 from tests.model_worker.asr.voices import (
     CHUNK_SAMPLES,
@@ -53,6 +55,12 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    """Whether it came true within 10 s; another thread makes it so."""
+    step = threading.Event()
+    return any(condition() or step.wait(0.01) for _ in range(1_000))
 
 
 @pytest.mark.parametrize("phrase", ["what are your opening hours", "make an appointment", "what is your address"])
@@ -112,10 +120,14 @@ def test_a_new_utterance_drops_the_one_before(asr: SphinxAsr, tts: EspeakTts):
     assert asr.poll(0.0) == {}
 
 
-def test_silence_is_nothing(asr: SphinxAsr):
-    asr.start(ANN, PHRASES)
-    asr.finish(ANN)
-    assert asr.poll(LONG_S) == {ANN: NOTHING}
+@pytest.mark.parametrize("samples", [0, 1, 159, 400, 7_999, 16_000])
+def test_silence_of_any_length_is_nothing_and_disturbs_nobody(asr: SphinxAsr, tts: EspeakTts, samples: int):
+    asr.start(BOB, PHRASES)
+    asr.feed(BOB, caller_says(tts, "goodbye"))
+    asr.start(ANN, PHRASES)  # dropped as short as it is
+    assert hear(asr, ANN, np.zeros(samples, np.int16)) == NOTHING
+    asr.finish(BOB)
+    assert asr.poll(LONG_S)[BOB].text == "goodbye"
 
 
 def test_poll_does_not_wait_when_nothing_was_asked(asr: SphinxAsr):
@@ -141,6 +153,7 @@ def test_a_child_that_hangs_is_replaced_at_the_deadline(tts: EspeakTts):
         assert asr.poll(0.0) == {}
         clock.now += 2.0
         assert asr.poll(0.0) == {ANN: NOTHING}
+        assert asr.poll(LONG_S) == {}
         assert asr.hangs == 1
         asr.finish(BOB)
         assert asr.poll(LONG_S) == {BOB: NOTHING}
@@ -165,6 +178,33 @@ def test_a_child_that_dies_costs_only_what_it_was_hearing(tts: EspeakTts):
         assert sorted(heard[call].text for call in (ANN, BOB)) == ["", "goodbye"]
         assert hear(asr, ANN, pcm).text == "goodbye"
         assert asr.hangs == 0
+
+
+def test_a_child_that_hears_nothing_for_long_is_replaced_and_counted_once(tts: EspeakTts):
+    with closing_asr(SphinxAsr(processes=1, deadline_s=LONG_S)) as asr:
+        assert hear(asr, ANN, caller_says(tts, "goodbye")).text == "goodbye"
+        (hung,) = asr.pids
+        os.kill(hung, signal.SIGSTOP)
+        asr.start(ANN, PHRASES)
+        for _ in range(4 * MAX_BACKLOG):  # a stopped child's pipe holds some thousands of these
+            asr.feed(ANN, np.zeros(1, np.int16))
+        asr.finish(ANN)
+        assert asr.poll(LONG_S) == {ANN: NOTHING}
+        assert asr.hangs == 1
+        assert hear(asr, ANN, caller_says(tts, "goodbye")).text == "goodbye"
+        assert not is_running(hung)
+
+
+def test_another_child_starts_before_there_is_work_for_it(tts: EspeakTts):
+    with closing_asr(SphinxAsr(processes=1, deadline_s=LONG_S)) as asr:
+        asr.start(ANN, PHRASES)
+        assert hear(asr, BOB, caller_says(tts, "goodbye")).text == "goodbye"
+        (first,) = asr.pids
+        os.kill(first, signal.SIGSTOP)
+        asr.finish(ANN)
+        os.kill(first, signal.SIGKILL)
+        assert asr.poll(LONG_S) == {ANN: NOTHING}
+        assert wait_until(lambda: asr.pids not in ([], [first]))
 
 
 def test_close_leaves_no_process_behind_even_a_stopped_one(tts: EspeakTts):

@@ -1,6 +1,7 @@
 """The voice with the real library in a real process."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,11 +96,44 @@ def test_a_faster_voice_takes_less_time():
         fast.close()
 
 
-def test_a_voice_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PATH", "")
-    voice = EspeakTts("en-zz")
-    with pytest.raises(TtsError, match="no voice 'en-zz'"):
+@pytest.mark.parametrize("name", ["en-zz", "zz", "en-us+q9", "en-zz+f3"])
+def test_a_voice_that_does_not_exist_is_named_and_no_other_speaks_for_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    program(tmp_path / "espeak-ng", "exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    voice = EspeakTts(name)
+    with pytest.raises(TtsError, match=re.escape(f"no voice '{name}'")):
         voice.synthesize("a")
+    assert voice.pid is None
+    assert voice.exact_words
+
+
+@pytest.fixture
+def no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A child that finds no wheel; an empty folder that is all of PATH."""
+    modules, programs = tmp_path / "modules", tmp_path / "programs"
+    modules.mkdir()
+    programs.mkdir()
+    (modules / "espeakng_loader.py").write_text("raise ImportError('no espeakng_loader')\n")
+    monkeypatch.setenv("PYTHONPATH", str(modules))
+    monkeypatch.setenv("PATH", str(programs))
+    return programs
+
+
+def test_without_the_library_the_program_speaks(no_library: Path):
+    program(no_library / "espeak-ng", f"/bin/cat {wav_of_the_program(no_library)}")
+    voice = EspeakTts()
+    assert len(voice.synthesize("good day").pcm) == 100
+    assert not voice.exact_words
+    assert voice.pid is None
+    voice.close()
+
+
+def test_without_library_and_program_the_remedy_is_told(no_library: Path):
+    voice = EspeakTts()
+    with pytest.raises(TtsError, match=r"no espeakng_loader; .*twowire\[receptionist\].*Debian"):
+        voice.synthesize("good day")
     assert voice.pid is None
 
 
@@ -145,17 +179,31 @@ def program(path: Path, script: str) -> EspeakProgram:
     return EspeakProgram(path, "en-us", 160, 50)
 
 
-def test_the_program_is_read_past_its_false_sizes(tmp_path: Path):
-    wav = tmp_path / "said.wav"
+def wav_of_the_program(folder: Path) -> Path:
+    """100 samples with the sizes that it writes to a pipe."""
+    wav = folder / "said.wav"
     header = b"RIFF\xff\xff\xff\x7fWAVEfmt \x10\0\0\0\x01\0\x01\0" + (22_050).to_bytes(4, "little")
     wav.write_bytes(header + b"\0" * 4 + b"\x02\0\x10\0data\xff\xff\xff\x7f" + b"\x01\0" * 100)
+    return wav
+
+
+def test_the_program_is_read_past_its_false_sizes(tmp_path: Path):
+    wav = wav_of_the_program(tmp_path)
     spoken = program(tmp_path / "espeak-ng", f"cat > {tmp_path}/text; cat {wav}").speak("good day", 30.0)
     assert (tmp_path / "text").read_text() == "good day"
     assert (spoken.sample_rate_hz, len(spoken.pcm)) == (22_050, 100)
     assert [(word.text, word.start_samples) for word in spoken.words] == [("good", 0), ("day", 62)]
 
 
-@pytest.mark.parametrize(("script", "reason"), [("echo no voice >&2; exit 1", "no voice"), ("echo hello", "WAV")])
+def test_the_program_gets_no_phonemes(tmp_path: Path):
+    wav = wav_of_the_program(tmp_path)
+    program(tmp_path / "espeak-ng", f"cat > {tmp_path}/text; cat {wav}").speak("a [[[b]]", 30.0)
+    assert (tmp_path / "text").read_text() == "a [ [ [b]]"
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"), [("echo no such >&2; exit 1", "voice 'en-us': no such"), ("echo hello", "WAV")]
+)
 def test_what_the_program_complains_of_is_told(tmp_path: Path, script: str, reason: str):
     with pytest.raises(TtsError, match=reason):
         program(tmp_path / "espeak-ng", script).speak("good day", 30.0)

@@ -28,6 +28,19 @@ def test_speech_is_told_from_silence_and_from_noise():
     assert max(SileroVad().push(np.zeros(16_000, np.int16))) < 0.1
 
 
+def test_the_network_is_spared_a_line_that_is_only_noisy():
+    vad = SileroVad()
+    noise = np.random.default_rng(2).normal(0, 100, 160_000).astype(np.int16)
+    assert np.mean(np.array(vad.push(noise)) == 0.0) > 0.95
+
+
+def test_a_caller_twenty_decibels_down_is_heard_like_a_loud_one():
+    loud = speech(0, 11)
+    soft = (loud * 0.1).astype(np.int16)
+    at_full, at_a_tenth = (np.array(SileroVad().push(pcm)) > 0.5 for pcm in (loud, soft))
+    assert np.sum(at_a_tenth) >= 0.95 * np.sum(at_full)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, len(PIECE)), max_size=12))
 def test_any_split_of_the_sound_gives_the_same_probabilities(cuts: list[int]):
