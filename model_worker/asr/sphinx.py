@@ -18,8 +18,8 @@ is why the agent confirms, and why keys always work.
 
 The limit was chosen on those voices. Four others, and the 39 phrases of the shipped agent, fare worse
 (the same day): at 30 / 20 dB 75 / 69 % of the phrases lead to the right question and 3 / 3 % to a wrong
-one, 2 / 4 of 60 other sentences and 6 / 7 of 23 pieces of real talk pass. What is lost is mostly single words
-("address", "reception"), and an accent.
+one; 2 / 4 of 60 other sentences, and 6 / 7 of 23 pieces of the same real talk, are taken for a phrase. What
+is lost is mostly single words ("address", "reception"), and an accent.
 """
 
 import itertools

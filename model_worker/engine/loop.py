@@ -37,14 +37,18 @@ from wire.messages import (
 
 Outgoing = tuple[GatewayId, DownMessage]
 
+# A gateway that lives sends a chunk every 0.4 s and ends a call whose leg is silent for 4.5 s.
+ABANDONED_AFTER_S = 30.0
+
 
 class _Served:
     """A call the engine has open: its up stream, and the turn it speaks."""
 
-    __slots__ = ("last_turn", "session", "voice")
+    __slots__ = ("heard_at", "last_turn", "session", "voice")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, now: float) -> None:
         self.session = session
+        self.heard_at = now
         self.voice: TurnVoice | None = None
         self.last_turn = NO_TURN
         """The newest turn that is over; nothing more is said in it."""
@@ -115,6 +119,12 @@ class EngineLoop:
         for served in self._calls.values():
             self._announce_draining(served.session, now)
 
+    def expire(self, now: float) -> None:
+        """Give up calls whose gateway is gone: without it their slots would stay taken for ever."""
+        for served in list(self._calls.values()):
+            if now - served.heard_at > ABANDONED_AFTER_S:
+                self._fail(served, Failure.ABANDONED)
+
     def fail_all(self) -> None:
         """Give up every call: the worker stops."""
         for served in list(self._calls.values()):
@@ -144,7 +154,7 @@ class EngineLoop:
             self._faults.append(Fault(session.call, "open", error))
             self._refuse(session, Failure.ENGINE_FAULT)
         else:
-            self._calls[session.call] = _Served(session)
+            self._calls[session.call] = _Served(session, now)
             self.stats.open_calls = len(self._calls)
             self._announce_draining(session, now)
 
@@ -152,6 +162,7 @@ class EngineLoop:
         self, served: _Served, message: AudioChunk | TurnCancelled | Dtmf, lag_s: float, now: float
     ) -> None:
         session = served.session
+        served.heard_at = now
         before = session.backlog
         try:
             session.receive(message, lag_s, now)
@@ -197,7 +208,7 @@ class EngineLoop:
         for served, chunk in ready:
             session = served.session
             output = outputs.get(session.call)
-            if output is None or not self._answer(served, chunk, output, started, done):
+            if output is None or not self._answered(served, chunk, output, started, done):
                 self._fail(served, Failure.ENGINE_FAULT)
                 continue
             self.stats.decided_chunks += 1
@@ -217,6 +228,14 @@ class EngineLoop:
         for one in inputs:
             outputs.update(self._run_engine([one]))
         return outputs
+
+    def _answered(self, served: _Served, chunk: DueChunk, output: StepOutput, started: float, done: float) -> bool:
+        """``_answer``, with an output that cannot even be sent charged to its call alone."""
+        try:
+            return self._answer(served, chunk, output, started, done)
+        except Exception as error:
+            self._faults.append(Fault(served.session.call, "answer", error))
+            return False
 
     def _answer(self, served: _Served, chunk: DueChunk, output: StepOutput, started: float, done: float) -> bool:
         """Send the decision and all that goes with it; False when the output breaks the engine's contract."""

@@ -17,6 +17,8 @@ class Failure(StrEnum):
     """More chunks were lost in a row than silence can stand for."""
     OVERLOAD = "overload"
     """The engine fell too far behind the caller."""
+    ABANDONED = "abandoned"
+    """Nothing came from its gateway any more."""
     WORKER_STOPPED = "worker_stopped"
 
 

@@ -122,7 +122,7 @@ class EngineThread:
             command(loop, now)
         outgoing = loop.step(now)
         faults = loop.take_faults()
-        emptied = bool(inbox) and not loop.stats.open_calls  # a drain waits for that
+        emptied = bool(inbox or commands) and not loop.stats.open_calls  # a drain waits for that
         if outgoing or loop.last_batch or faults or emptied:
             self._on_report(Report(outgoing, loop.last_batch, loop.last_step_s, faults))
         return loop.due or not stopping

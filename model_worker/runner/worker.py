@@ -1,12 +1,13 @@
 """One worker process at run time: bus to engine thread and back, heartbeat, watchdog, drain."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 import structlog
 
 from model_worker.engine import EngineLoop
+from model_worker.engine.loop import Outgoing
 from model_worker.metrics import WorkerMetrics
 from model_worker.runner.engine_thread import EngineThread, Report
 from wire.bus.seam import Bus, BusUnavailableError, Placement, WorkerAdvert
@@ -43,6 +44,8 @@ class Worker:
         self.died: asyncio.Event = asyncio.Event()
         """Set when the engine's thread or the heartbeat ended although nobody asked it to."""
         self._advert = advert
+        self._engine_loop = engine_loop
+        self._clock = clock
         self._stats = engine_loop.stats
         self._bus = bus
         self._placement = placement
@@ -91,6 +94,8 @@ class Worker:
     async def drain(self, limit_s: float) -> None:
         """Take no new calls; return when the last one has ended, or after ``limit_s``."""
         self._draining = True
+        await self._stop_beating()  # a heartbeat under way could offer the slots again
+        self._heartbeat = asyncio.create_task(self._keep_expiring(), name="expire")
         await self._withdraw()
         log.info("worker.draining", worker=self.worker, calls=self._stats.open_calls, limit_s=limit_s)
         self._thread.command(lambda loop, now: loop.drain(limit_s, now))
@@ -107,9 +112,7 @@ class Worker:
     async def stop(self) -> None:
         """Give up what calls there are, end the engine's thread and let go of the bus."""
         self._stopping = True
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-            await asyncio.gather(self._heartbeat, return_exceptions=True)
+        await self._stop_beating()
         if self._lag_probe is not None:
             self._lag_probe.cancel()
         await self._withdraw()
@@ -133,10 +136,7 @@ class Worker:
         self._loop.call_soon_threadsafe(self._take_exit, error)
 
     def _take_report(self, report: Report) -> None:
-        for gateway, message in report.outgoing:
-            self._bus.send(gateway, message)
-            if isinstance(message, Decision):
-                self._metrics.observe_decision(message)
+        self._send(report.outgoing)
         if report.batch:
             self._metrics.observe_step(report.batch, report.step_s)
         for fault in report.faults:
@@ -144,17 +144,29 @@ class Worker:
         if not self._stats.open_calls:
             self._idle.set()
 
+    def _send(self, outgoing: Iterable[Outgoing]) -> None:
+        for gateway, message in outgoing:
+            try:
+                self._bus.send(gateway, message)
+            except ValueError as error:  # larger than any message may be; the others must not suffer for it
+                log.error("message.not_sent", call=message.call, kind=type(message).__name__, error=str(error))
+            if isinstance(message, Decision):
+                self._metrics.observe_decision(message)
+
     def _take_exit(self, error: Exception | None) -> None:
         self._thread_ended.set_result(error)
         self._idle.set()
         if error is not None:
             log.error("engine.thread_died", worker=self.worker, exc_info=error)
+            self._engine_loop.fail_all()  # the thread is gone: the loop is ours, and its callers must be told
+            self._send(self._engine_loop.step(self._clock()))
         if not self._stopping:
             self.died.set()
 
     async def _keep_beating(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
+            self._expire()
             try:
                 await self._beat()
             except BusUnavailableError as error:
@@ -167,10 +179,21 @@ class Worker:
             log.error("heartbeat.died", worker=self.worker, exc_info=task.exception())
             self.died.set()
 
+    async def _keep_expiring(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            self._expire()
+
+    def _expire(self) -> None:
+        self._thread.command(lambda loop, now: loop.expire(now))
+
+    async def _stop_beating(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            await asyncio.gather(self._heartbeat, return_exceptions=True)
+
     async def _beat(self) -> None:
         """Offer the slots for another while, or take them back when the engine does not move."""
-        if self._draining:
-            return
         if self._thread_ended.done() or self._thread.stalled_s() > self._stall_limit_s:
             if self._advertised:
                 log.error("worker.not_ready", worker=self.worker, reason=self.not_ready())
