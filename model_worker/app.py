@@ -57,6 +57,10 @@ def _log_fault(fault: Fault) -> None:
     log.error("engine.fault", call=fault.call, stage=fault.stage, exc_info=fault.error)
 
 
+def _log_lost_recognizer(code: int) -> None:
+    log.error("asr.child_lost", exit_code=code)
+
+
 def _build_receptionist(config: WorkerConfig) -> BuiltEngine:
     try:
         from model_worker.asr.grammar import UnknownWordError, check_phrases
@@ -78,7 +82,7 @@ def _build_receptionist(config: WorkerConfig) -> BuiltEngine:
     def voice(style: VoiceStyle) -> EspeakTts:
         return EspeakTts(style.name, style.rate_wpm, style.pitch)
 
-    asr = SphinxAsr()
+    asr = SphinxAsr(on_child_lost=_log_lost_recognizer)
     try:
         engine = ReceptionistEngine(agents, vad=SileroVad, asr=asr, tts=voice, on_fault=_log_fault)
         engine.warm_up()

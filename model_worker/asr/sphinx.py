@@ -42,7 +42,9 @@ from wire.ids import CallId
 NOTHING = Recognition("", 0.0)
 EVEN_DISTANCE = 10.0  # confidence 0.5: see above
 MAX_UTTERANCE_SAMPLES = 15 * 16_000  # no phrase is longer than 15 s
-MAX_BACKLOG = 5_000  # messages that wait for a child: half a minute of 64 calls
+MAX_BACKLOG = 5_000  # messages that wait for a child: half a minute of 64 calls, half an hour of one
+MAX_FRUITLESS_STARTS = 3  # a child that cannot run must not be tried at every word of every caller
+RESTART_PAUSE_S = 1.0
 KEPT_GRAMMARS = 256
 
 
@@ -56,17 +58,24 @@ class _Utterance:
     samples: int = 0
     due: float | None = None
     """When its result must be there, once it is finished."""
+    answered: int = 0
+    """How many results its child had given then."""
 
 
 class SphinxAsr:
     """``Asr`` for many calls. No method but ``poll`` waits, and that no longer than it is told.
 
-    A child that misses the deadline of one utterance is killed and replaced; what it was hearing yields nothing
-    heard. ``hangs`` counts them.
+    An utterance whose result is late yields nothing heard. A child that gave no result at all meanwhile is killed
+    and replaced, and what it was hearing yields nothing heard; ``hangs`` counts them.
+    ``on_child_lost`` is told the exit code of every child that ended though nobody closed this; on a thread of ours.
     """
 
     def __init__(
-        self, processes: int = 2, deadline_s: float = 2.0, clock: Callable[[], float] = time.monotonic
+        self,
+        processes: int = 2,
+        deadline_s: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+        on_child_lost: Callable[[int], None] = lambda code: None,
     ) -> None:
         self.hangs = 0
         self._deadline_s = deadline_s
@@ -76,7 +85,7 @@ class SphinxAsr:
         self._open: dict[CallId, _Utterance] = {}
         self._asked: dict[CallId, _Utterance] = {}
         self._done: _Results = queue.SimpleQueue()
-        self._operators = [_Operator(self._done) for _ in range(processes)]
+        self._operators = [_Operator(self._done, clock, on_child_lost) for _ in range(processes)]
         for operator in self._operators:
             operator.start()
 
@@ -111,6 +120,7 @@ class SphinxAsr:
         utterance = self._open.pop(call, None)
         if utterance is not None:
             utterance.due = self._clock() + self._deadline_s
+            utterance.answered = utterance.operator.answered
             self._asked[call] = utterance
             utterance.operator.tell(Finish(utterance.number))
 
@@ -129,9 +139,9 @@ class SphinxAsr:
                 results[utterance.call] = _judge(hypothesis)
         now = self._clock()
         late = [utterance for utterance in self._asked.values() if utterance.due is not None and now >= utterance.due]
-        for operator in {utterance.operator for utterance in late}:
-            self.hangs += operator.kill()  # it starts another
         for utterance in late:
+            if utterance.operator.answered == utterance.answered:  # else it is only busy with the calls before
+                self.hangs += utterance.operator.kill()  # it starts another
             del self._asked[utterance.call]
             results[utterance.call] = NOTHING
         return results
@@ -167,8 +177,13 @@ _NOTHING_HEARD = Hypothesis("", 0.0)
 class _Operator(threading.Thread):
     """Writes to one child what it is told, and reads what it answers; starts another child when it is gone."""
 
-    def __init__(self, done: _Results) -> None:
+    def __init__(self, done: _Results, clock: Callable[[], float], on_child_lost: Callable[[int], None]) -> None:
         super().__init__(name="sphinx", daemon=True)
+        self._clock = clock
+        self._on_child_lost = on_child_lost
+        self.answered = 0
+        self._started_at = float("-inf")
+        self._fruitless_starts = 0
         self.child: subprocess.Popen[bytes] | None = None
         self._killed: subprocess.Popen[bytes] | None = None
         self._closing = False
@@ -219,15 +234,17 @@ class _Operator(threading.Thread):
                 self._ensure_child()
 
     def _pass_on(self, command: Command) -> None:
-        child = self._ensure_child()
-        assert child.stdin is not None, "asked for as a pipe"
-        assert child.stdout is not None, "asked for as a pipe"
         if isinstance(command, Begin):
+            self._ensure_child()
             self._begun.add(command.utterance)
         elif command.utterance not in self._begun:  # it was lost with the child before
             if isinstance(command, Finish):
                 self._done.put((command.utterance, _NOTHING_HEARD))
             return
+        child = self.child
+        assert child is not None, "it has begun this utterance"
+        assert child.stdin is not None, "asked for as a pipe"
+        assert child.stdout is not None, "asked for as a pipe"
         write(child.stdin, command)
         if isinstance(command, Finish | Drop):
             self._begun.discard(command.utterance)
@@ -235,12 +252,20 @@ class _Operator(threading.Thread):
             hypothesis = read_hypothesis(child.stdout)
             if hypothesis is None:
                 raise BrokenPipeError("the recognizer's process has ended")
+            self._fruitless_starts = 0
+            self.answered += 1
             self._done.put((command.utterance, hypothesis))
 
-    def _ensure_child(self) -> subprocess.Popen[bytes]:
+    def _ensure_child(self) -> None:
+        """Raises OSError when none is to be had now."""
         if self.child is not None and self.child.poll() is not None:
             self._end_child()
         if self.child is None:
+            now = self._clock()
+            if self._fruitless_starts >= MAX_FRUITLESS_STARTS and now - self._started_at < RESTART_PAUSE_S:
+                raise ChildProcessError("the recognizer's process ends before it answers")
+            self._started_at = now
+            self._fruitless_starts += 1
             self.child = subprocess.Popen(
                 [sys.executable, "-m", "model_worker.asr.sphinx_child"],
                 stdin=subprocess.PIPE,
@@ -248,13 +273,14 @@ class _Operator(threading.Thread):
                 stderr=subprocess.DEVNULL,
                 process_group=0,  # Ctrl-C in a terminal is for the worker, which drains its calls first
             )
-        return self.child
 
     def _end_child(self) -> None:
         self._begun.clear()
         if self.child is not None:
             self.child.kill()
             self.child.communicate()  # closes the pipes and reaps it
+            if not self._closing:
+                self._on_child_lost(self.child.returncode)
             self.child = None
 
 

@@ -7,7 +7,9 @@ the two halves, ``redis_writer`` and ``redis_reader``, and keeps house between t
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from enum import Enum
+from functools import partial
 
 import structlog
 
@@ -30,6 +32,7 @@ OUTBOUND_LIMIT_BYTES = 16 * 1024 * 1024  # 5 s, the time to live, of 1,000 calle
 MAX_ENTRIES = 10_000  # 5 s of what eight gateways write to one worker at 250 entries a second each
 HOUSEKEEPING_S = 5.0
 CLOSE_FLUSH_S = 2.0
+RESTART_PAUSE_S = 1.0
 
 
 class Side(Enum):
@@ -94,13 +97,11 @@ class RedisBus:
             await self.close()
             raise
         for name, work in (
-            ("bus-reader", self._reader.run()),
-            ("bus-writer", self._writer.run()),
-            ("bus-housekeeping", self._keep_house(self._reader)),
+            ("bus-reader", self._reader.run),
+            ("bus-writer", self._writer.run),
+            ("bus-housekeeping", partial(self._keep_house, self._reader)),
         ):
-            task = asyncio.create_task(work, name=name)
-            task.add_done_callback(_report_death)
-            self._tasks.append(task)
+            self._tasks.append(asyncio.create_task(_keep_alive(name, work), name=name))
 
     async def close(self) -> None:
         """Flush what is queued, for 2 s at most, stop receiving and close every connection."""
@@ -136,7 +137,11 @@ def open_redis(url: str, address: WorkerId | GatewayId, side: Side) -> BusParts:
     return BusParts(bus, RedisPlacement(bus.client, url), RedisTokens(bus.client, url))
 
 
-def _report_death(task: asyncio.Task[None]) -> None:
-    """None of the three ends by itself; if one does, calls go silent, and this line says why."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("bus.task_died", task=task.get_name(), exc_info=error)
+async def _keep_alive(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """None of the three ends by itself; if a fault of ours ends one, it says so and begins again: calls go on."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("bus.task_died", task=name)
+            await asyncio.sleep(RESTART_PAUSE_S)
