@@ -85,6 +85,7 @@ class Generator:
         """One run from the first ring to the last hang-up."""
         plan, observed = self._plan, self._observed
         longest_s = plan.calls / DIALS_A_SECOND * 3 + DIAL_TIMEOUT_S + WARM_UP_S + plan.seconds + ANSWER_LIMIT_S + 5
+        longest_s += plan.answer_ms / 1_000
         self._heads = media_heads(round(longest_s * 1_000 / FRAME_MS))
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=DIAL_TIMEOUT_S)) as http:
             observed.metrics_before = await self._scrape(http)

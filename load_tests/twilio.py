@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
+import aiohttp
 import click
 import uvloop
 
@@ -120,15 +121,15 @@ def main(
                 answer_ms,
             )
             report = Report(plan, measure(plan, stack.processes if stack else watch), machine)
-    except (StackError, EmbeddedValkeyError) as error:
+    except (StackError, EmbeddedValkeyError, aiohttp.ClientError, OSError) as error:
         raise click.ClickException(str(error)) from None
     print(json.dumps(report.as_json(), indent=2) if as_json else report.as_table())
     for fault in report.faults:
         print(f"this run does not count: {fault}", file=sys.stderr)
-    if report.faults:
-        sys.exit(EXIT_INVALID)
     if report.broken:
         sys.exit(EXIT_BROKEN)
+    if report.faults:
+        sys.exit(EXIT_INVALID)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -15,7 +14,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from model_worker.config import WorkerConfig
 from model_worker.dialog.agent import VoiceStyle
-from model_worker.dialog.load import AgentFileError, load_agents
+from model_worker.dialog.load import SHIPPED_AGENTS, AgentFileError, load_agents
 from model_worker.duplex.receptionist.engine import Fault, ReceptionistEngine
 from model_worker.engine import EngineLoop
 from model_worker.metrics import WorkerMetrics
@@ -28,8 +27,6 @@ from wire.bus.seam import WorkerAdvert
 from wire.settings import ConfigError
 
 log = structlog.get_logger()
-
-BUILT_IN_AGENTS = Path(__file__).with_name("agents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ def _build_receptionist(config: WorkerConfig) -> BuiltEngine:
             f"TWOWIRE_ENGINE: the receptionist is not installed ({error}); pip install 'twowire[receptionist]'"
         ) from None
     try:
-        agents = load_agents(config.agents_dir or BUILT_IN_AGENTS)
+        agents = load_agents(config.agents_dir or SHIPPED_AGENTS)
         for agent in agents.values():
             for phrases in agent.phrases().values():
                 check_phrases(phrases)

@@ -129,10 +129,13 @@ class Engine(Protocol):
         """Decide on one chunk of each call."""
 
     def interrupt(self, call: CallId, turn: TurnId, heard_s: float) -> None:
-        """The caller barged in: the turn ended after ``heard_s`` seconds of it. Cut the history there."""
+        """The caller barged in: the turn ended after ``heard_s`` seconds of it. Cut the history there.
+
+        Unknown calls and old turns are ignored.
+        """
 
     def history(self, call: CallId) -> list[dict[str, Any]]:
-        """What was said and heard so far, oldest first: ``{"voice", "text", "turn", "cut"}``."""
+        """What was said and heard so far, oldest first: ``{"voice", "text", "turn", "cut"}``; maybe nothing."""
 
     def close(self, call: CallId) -> None:
         """End a call and free what it held. Unknown calls are ignored."""

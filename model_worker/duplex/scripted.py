@@ -1,5 +1,6 @@
 """An engine that plays a script: decisions from a table, deterministic tones. For tests and load only."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -58,10 +59,13 @@ class _Turn:
         return Speech(tone(self.say, start, stop), words_between(self.say, start, stop))
 
 
+MAX_HISTORY = 200  # turns of one call
+
+
 @dataclass(slots=True)
 class _Call:
     behaviour: Behaviour
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MAX_HISTORY))
     turn: _Turn | None = None
     last_turn: TurnId = NO_TURN
     caller_spoke: bool = False
@@ -121,7 +125,9 @@ class ScriptedEngine:
 
     def interrupt(self, call: CallId, turn: TurnId, heard_s: float) -> None:
         """End a turn where the caller stopped it; its text is cut to the words that had begun by then."""
-        served = self._calls[call]
+        served = self._calls.get(call)
+        if served is None:
+            return
         if served.turn is not None and served.turn.id == turn:
             served.turn = None
             served.silent_chunks = 0
@@ -132,7 +138,9 @@ class ScriptedEngine:
 
     def history(self, call: CallId) -> list[dict[str, Any]]:
         """The agent's turns, oldest first; an interrupted one tells its ``heard_s``."""
-        return [{key: value for key, value in entry.items() if key != "say"} for entry in self._calls[call].history]
+        served = self._calls.get(call)
+        entries = served.history if served is not None else ()
+        return [{key: value for key, value in entry.items() if key != "say"} for entry in entries]
 
     def close(self, call: CallId) -> None:
         """End a call. Unknown calls are ignored."""

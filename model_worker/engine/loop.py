@@ -231,9 +231,11 @@ class EngineLoop:
 
     def _answered(self, served: _Served, chunk: DueChunk, output: StepOutput, started: float, done: float) -> bool:
         """``_answer``, with an output that cannot even be sent charged to its call alone."""
+        before = len(self._outbox)
         try:
             return self._answer(served, chunk, output, started, done)
         except Exception as error:
+            del self._outbox[before:]
             self._faults.append(Fault(served.session.call, "answer", error))
             return False
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model_worker.engine import EngineLoop
-from model_worker.engine.loop import Outgoing
+from model_worker.engine.loop import ABANDONED_AFTER_S, Outgoing
 from model_worker.engine.stats import Failure
 from model_worker.seams import Action, Said, StepInput, StepOutput
 from model_worker.session import Drop
@@ -310,8 +310,9 @@ def test_a_fault_of_one_call_costs_only_that_call() -> None:
         lambda given: StepOutput(CallId("somebody else"), given.index, DecisionKind.LISTEN),
         lambda given: StepOutput(given.call, given.index, DecisionKind.LISTEN, TurnId(1), speak(1)(given).speech),
         speak(0),
+        lambda given: StepOutput(given.call, given.index, DecisionKind.LISTEN, actions=(Action("hangup", None),)),  # type: ignore[arg-type]
     ],
-    ids=["other chunk", "other call", "speech while listening", "speech without a turn"],
+    ids=["other chunk", "other call", "speech while listening", "speech without a turn", "what cannot be sent"],
 )
 def test_an_output_that_breaks_the_contract_of_engines_fails_the_call(answer: object) -> None:
     bench = Bench()
@@ -384,3 +385,28 @@ def test_the_same_messages_give_the_same_decisions_however_they_are_batched() ->
         ]
 
     assert record(1) == record(3) == record(100)
+
+
+def test_a_call_whose_gateway_is_gone_gives_its_slot_back() -> None:
+    bench = Bench(slots=1)
+    caller = Caller()
+    bench.give(caller.opens(), caller.speaks())
+    bench.run()
+    bench.clock.now += ABANDONED_AFTER_S + 1.0
+    bench.loop.expire(bench.clock.now)
+    (failed,) = of(CallFailed, bench.run())
+    assert failed.reason == Failure.ABANDONED
+    assert bench.loop.stats.open_calls == 0
+    assert bench.engine.closed == [CALL]
+
+
+def test_a_call_that_is_heard_is_not_given_up() -> None:
+    bench = Bench()
+    caller = Caller()
+    bench.give(caller.opens())
+    for _ in range(3):
+        bench.clock.now += ABANDONED_AFTER_S - 1.0
+        bench.give(caller.speaks())
+        bench.run()
+        bench.loop.expire(bench.clock.now)
+    assert bench.loop.stats.open_calls == 1
