@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from time import monotonic, time
+from typing import NoReturn
 
 import structlog
 
@@ -24,6 +25,7 @@ log = structlog.get_logger()
 
 PENDING_LEASE_S = 60.0  # a call that was admitted must have media by then: the life of its token
 LIVE_LEASE_S = 20.0
+LATE_CALLS_S = 2.0  # from an answered webhook to its stream: a round trip or two of Twilio's
 RENEW_EVERY_S = 5.0  # three renewals may be lost before a lease runs out
 MAX_RECORDS = 256
 
@@ -81,29 +83,40 @@ class CallHub:
         await self._bus.close()
 
     async def drain(self, limit_s: float) -> None:
-        """Take no new calls; return when the last one has ended, or after ``limit_s``."""
+        """Take no new calls; return when the last one has ended, or after ``limit_s``.
+
+        Calls that were answered a moment before still get their stream.
+        """
         self.draining = True
         log.info("gateway.draining", calls=len(self._sessions), limit_s=limit_s)
         try:
             async with asyncio.timeout(limit_s):
+                await asyncio.sleep(LATE_CALLS_S)
                 await self._empty.wait()
         except TimeoutError:
             log.warning("gateway.drain_limit", calls=len(self._sessions))
 
     async def admit(self, call: CallId, agent: str, door: str) -> Lease:
         """Hold a slot for a call before it is answered. Raises NoSlotError."""
-        reason = "draining" if self.draining else "no_slot"
-        lease = None
-        if not self.draining:
-            try:
-                lease = await self._placement.lease(call, PENDING_LEASE_S, agent)
-            except BusUnavailableError:
-                reason = "bus_unavailable"
+        if self.draining:
+            self._refuse(call, door, "draining")
+        return await self.confirm(call, agent, door)
+
+    async def confirm(self, call: CallId, agent: str, door: str) -> Lease:
+        """The lease of a call that was admitted, by whichever gateway; a new one if it ran out. Raises NoSlotError."""
+        lease, reason = None, "no_slot"
+        try:
+            lease = await self._placement.lease(call, PENDING_LEASE_S, agent)
+        except BusUnavailableError:
+            reason = "bus_unavailable"
         if lease is None:
-            self._metrics.calls_refused.labels(door, reason).inc()
-            log.warning("call.refused", call=call, door=door, reason=reason)
-            raise NoSlotError(reason)
+            self._refuse(call, door, reason)
         return lease
+
+    def _refuse(self, call: CallId, door: str, reason: str) -> NoReturn:
+        self._metrics.calls_refused.labels(door, reason).inc()
+        log.warning("call.refused", call=call, door=door, reason=reason)
+        raise NoSlotError(reason)
 
     def is_live(self, call: CallId) -> bool:
         return call in self._sessions
@@ -176,14 +189,7 @@ class CallHub:
             decisions=len(record.decisions),
             missing_decisions=session.call.stats()["missing_decisions"],
         )
-        self._spawn(self._release(record.call))
-
-    def release(self, call: CallId) -> None:
-        """Give back the slot of a call that was admitted and never attached."""
-        self._spawn(self._release(call))
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(work)
+        task = self._loop.create_task(self._release(record.call))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

@@ -78,18 +78,27 @@ class CallSession:
         self._inbound += payload
         if len(self._inbound) >= self._wanted_bytes and not self._busy:
             inbound, self._inbound = bytes(self._inbound), bytearray()
-            self._guard(self.call.receive_media, inbound)
+            self._take(self.call.receive_media, inbound)
 
     def post(self, event: CallEvent) -> None:
         """Put an event into the mailbox; it is taken at once unless another is being worked on."""
         self._mailbox.append(event)
         if not self._busy:
-            while self._mailbox:
-                self._guard(self.call.receive, self._mailbox.popleft())
+            self._empty_mailbox()
 
     def wake(self) -> None:
         """The time in ``due`` has come."""
-        self._guard(self.call.handle_deadline)
+        self._take(self.call.handle_deadline)
+
+    def _take(self, take: Callable[..., None], *given: bytes) -> None:
+        """One input, then what arose while its effects were performed."""
+        self._guard(take, *given)
+        if self._mailbox:
+            self._empty_mailbox()
+
+    def _empty_mailbox(self) -> None:
+        while self._mailbox:
+            self._guard(self.call.receive, self._mailbox.popleft())
 
     def _guard(self, take: Callable[..., None], *given: bytes | CallEvent) -> None:
         """One input, then every effect."""

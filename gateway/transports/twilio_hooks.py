@@ -118,13 +118,13 @@ class TwilioHooks:
             fresh = await self._tokens.spend(claims.nonce, ttl_s=2 * TOKEN_TTL_S)
             if not fresh:
                 raise StreamRefusedError("token_replayed")
-            if self._hub.is_live(call):
-                raise StreamRefusedError("call_is_live")
-            lease = await self._hub.admit(call, self._agent, door="twilio")
+            lease = await self._hub.confirm(call, self._agent, door="twilio")
         except BusUnavailableError:
             raise StreamRefusedError("bus_unavailable") from None
         except NoSlotError as error:
             raise StreamRefusedError(error.reason) from None
+        if self._hub.is_live(call):  # asked last: nothing can come between this and the attachment
+            raise StreamRefusedError("call_is_live")
         _, setup = self._pending.pop(call, (0.0, self._setup("", "")))  # another gateway may have answered the webhook
         return self._hub.attach(lease, setup, leg)
 

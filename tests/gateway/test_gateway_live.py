@@ -166,6 +166,41 @@ async def test_a_draining_gateway_lets_calls_end_and_takes_no_new_one(phones: Li
     await asyncio.wait_for(drain, 5)
 
 
+async def test_a_call_answered_just_before_the_drain_still_gets_its_stream(phones: Line):
+    phone = phones.phone()
+    _, twiml = await phone.post("/twilio/voice")
+    stream = ET.fromstring(twiml).find("./Connect/Stream")
+    assert stream is not None
+    drain = asyncio.create_task(phones.gateway.drain())
+    phone.stream_url = stream.get("url") or ""
+    await phone.open_stream()
+    await phone.say_start(token=stream.find("Parameter").get("value"))  # type: ignore[union-attr]
+    await phone.speak(2 * SILENCE)
+    await phone.hear("media")
+    await phone.send("stop", stop={})
+    await asyncio.wait_for(drain, 5)
+
+
+async def test_two_streams_of_one_call_do_not_both_begin(phones: Line):
+    first, second = phones.phone(), phones.phone()
+    for phone in (first, second):
+        _, twiml = await phone.post("/twilio/voice")  # a retried webhook: two good tokens
+        stream = ET.fromstring(twiml).find("./Connect/Stream")
+        assert stream is not None
+        phone.stream_url = stream.get("url") or ""
+        phone.token = stream.find("Parameter").get("value") or ""  # type: ignore[union-attr]
+        await phone.open_stream()
+    await asyncio.gather(first.say_start(), second.say_start())
+    closing = {asyncio.create_task(phone.closed()): phone for phone in (first, second)}
+    done, pending = await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+    assert [task.result() for task in done] == [1008]
+    (living,) = pending
+    living.cancel()
+    await closing[living].speak(SILENCE)
+    await phones.worker.until(lambda messages: len(phones.worker.of(AudioChunk)) == 1)
+    assert len(phones.worker.of(CallOpened)) == 1
+
+
 async def test_what_comes_after_the_stream_is_asked_by_webhook(phones: Line):
     phone = await answered(phones)
     await phone.send("stop", stop={})

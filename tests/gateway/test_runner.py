@@ -126,6 +126,16 @@ def test_the_tape_gives_back_what_it_was_given_and_forgets_the_oldest():
     assert first == expected
 
 
+def test_what_happens_while_a_deadline_is_handled_is_not_forgotten():
+    harness = Harness()
+    driven = Driven()
+    harness.session.post(WorkerSaid(speech(driven, 1, 0, 40_000)))
+    harness.leg.hang_up_on_audio = True
+    harness.now = 0.4
+    harness.session.wake()
+    assert harness.ended == [harness.session]
+
+
 @pytest.mark.parametrize("fmt", ["console", "json"])
 def test_a_fault_in_the_core_ends_that_call_and_is_counted(fmt: LogFormat, capfd: pytest.CaptureFixture[str]):
     configure_logs("info", fmt)
