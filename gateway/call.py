@@ -29,7 +29,7 @@ from gateway.turn.chunker import Chunk, Chunker
 from gateway.turn.ledger import Ledger
 from gateway.turn.machine import TurnEvent, TurnMachine
 from gateway.turn.overlap import FRAME_MS, OverlapPolicy, SpeechOnset
-from gateway.turn.playout import Playout
+from gateway.turn.playout import BadPositionError, Playout
 from gateway.turn.text_spans import TextSpans
 from wire.bus.seam import Lease
 from wire.ids import NO_TURN, GatewayId, TurnId
@@ -54,6 +54,8 @@ from wire.messages import (
 
 MARK_EVERY_S = 0.4  # one per chunk: the worker learns the position once per chunk anyway
 MARK_GRACE_S = 2.0  # a completed turn whose last mark never returns counts as played this long after the clock says so
+MAX_MARK_CHARS = 32  # of ours: a turn and a count of samples
+AGENT_ACTIONS = frozenset({"hangup", "transfer", "voicemail"})
 MAX_UNDECIDED = 256  # chunks whose decision is awaited; older ones count as missing
 
 
@@ -165,7 +167,7 @@ class Call:
         if self.ended:
             return
         if now >= self._media_at + self._limits.media_timeout_s:
-            self._effects.append(EndLeg("failed"))
+            self._effects.append(EndLeg("dead"))
             self._end("media_timeout", now)
         elif now >= self._started_at + self._limits.max_duration_s:
             self._effects.append(EndLeg("hangup"))
@@ -175,7 +177,7 @@ class Call:
             self._end("worker_lost", now)
         elif self._turns.has_floor:
             self._feed_leg(now)
-            self._finish_if_played(now, marked=False)
+            self._finish_if_played(now)
 
     def next_deadline(self) -> float | None:
         """When ``handle_deadline`` has something to do; None once the call has ended."""
@@ -256,15 +258,13 @@ class Call:
                 self._receive_decision(message, now)
             case SpeechChunk():
                 if self._open_turn(message.turn, now):
-                    self._spans.add(message.start_samples, message.text)
-                    self._playout.submit(message.start_samples, message.payload)
-                    self._feed_leg(now)
+                    self._receive_speech(message, now)
             case TurnDone():
                 if self._open_turn(message.turn, now):
                     self._turns.apply(TurnEvent.COMPLETED)
-                    self._playout.complete()
+                    self._playout.complete(message.total_samples)
                     self._feed_leg(now)
-                    self._finish_if_played(now, marked=False)
+                    self._finish_if_played(now)
             case Transcript():
                 self._effects.append(NoteTranscript(message, now - self._started_at))
             case ToolCall():
@@ -277,8 +277,19 @@ class Call:
             case _:
                 assert_never(message)
 
+    def _receive_speech(self, speech: SpeechChunk, now: float) -> None:
+        try:
+            self._playout.submit(speech.start_samples, speech.payload)
+        except BadPositionError:
+            self._effects.append(NoteDropped("bad_position"))
+            return
+        self._spans.add(speech.start_samples, speech.text)
+        self._feed_leg(now)
+
     def _receive_tool_call(self, call: ToolCall, now: float) -> None:
-        if call.turn != NO_TURN and call.turn == self._newest_turn and self._turns.has_floor:
+        if call.name not in AGENT_ACTIONS or (call.name == "transfer" and not call.arguments.get("to")):
+            self._effects.append(NoteDropped("unknown_action"))
+        elif call.turn != NO_TURN and call.turn == self._newest_turn and self._turns.has_floor:
             self._after_turn = EndLeg(call.name, call.arguments)
         elif call.turn == NO_TURN or call.turn == self._played_turn:
             self._after_turn = EndLeg(call.name, call.arguments)
@@ -333,24 +344,24 @@ class Call:
 
     def _receive_mark(self, name: str, now: float) -> None:
         turn, _, samples = name.partition(":")
-        if not (turn.isdecimal() and samples.isdecimal()):
+        if len(name) > MAX_MARK_CHARS or not (turn.isdecimal() and samples.isdecimal()):
             self._effects.append(NoteDropped("foreign_mark"))
         elif int(turn) == self._newest_turn and self._turns.has_floor:
-            self._playout.acknowledge(int(samples))
-            self._finish_if_played(now, marked=True)
+            self._playout.acknowledge(int(samples), now)
+            self._finish_if_played(now, acked_samples=int(samples))
         # else a mark of a turn that was cleared: Twilio echoes it, but it was not played
 
     def _played_out_at(self) -> float:
         grace_s = MARK_GRACE_S if self.setup.playout.marks else 0.0
         return self._playout.audible_until() + grace_s
 
-    def _finish_if_played(self, now: float, *, marked: bool) -> None:
-        """Close a completed turn once its last sample was heard, by mark or by the clock."""
+    def _finish_if_played(self, now: float, acked_samples: int = 0) -> None:
+        """Close a completed turn once its last sample was heard, by its last mark or, much later, by the clock."""
         if not self._playout.all_sent():
             return
         ledger = self._playout.ledger
         assert ledger is not None, "a completed turn has a ledger"
-        if (marked and ledger.played == ledger.sent) or now >= self._played_out_at():
+        if acked_samples >= ledger.sent > 0 or now >= self._played_out_at():
             self._close_turn(TurnEvent.PLAYED_OUT, TurnEnd.PLAYED, now)
             if self._after_turn is not None:
                 self._leave(now)

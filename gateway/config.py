@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wire.logs import LogFormat
@@ -38,7 +38,15 @@ class GatewayConfig(BaseSettings):
     def _no_path(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):
             raise ValueError("expected an address that starts with http:// or https://")
+        if "/" in url.rstrip("/").partition("://")[2]:
+            raise ValueError("expected an address without a path")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _is_reachable(self) -> "GatewayConfig":
+        if not self.public_url and self.host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
+            raise ValueError("set TWOWIRE_PUBLIC_URL: how does Twilio reach a gateway that listens on every address?")
+        return self
 
     @field_validator("twilio_auth_token", "api_token")
     @classmethod

@@ -38,7 +38,11 @@ class ClearAudio:
 
 @dataclass(frozen=True, slots=True)
 class EndLeg:
-    """Hang up, or hand the caller on: ``hangup``, ``transfer`` (argument ``to``), ``voicemail``, ``failed``."""
+    """Let go of the caller.
+
+    The agent's wish: ``hangup``, ``transfer`` (argument ``to``), ``voicemail``; ours: ``failed``, with an
+    apology, and ``dead`` for a leg at whose end nobody is.
+    """
 
     action: str
     arguments: Mapping[str, str] = field(default_factory=dict)

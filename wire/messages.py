@@ -21,8 +21,10 @@ from msgspec import Meta, Struct
 from wire.audio.codecs import Codec
 from wire.ids import NO_TURN, CallId, GatewayId, TurnId
 
-Count = Annotated[int, Meta(ge=0)]
-Seconds = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
+Index = Annotated[int, Meta(ge=0, lt=2**32)]
+Turn = Annotated[TurnId, Meta(ge=0, lt=2**32)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -44,7 +46,7 @@ class Message(Struct, frozen=True, array_like=True):
     """What every message carries; never sent by itself."""
 
     call: CallId
-    epoch: Count
+    epoch: Index
     seq: Count
 
 
@@ -55,7 +57,7 @@ class Playback(Struct, frozen=True, array_like=True):
     is what the caller has heard by now (a lower bound where the leg acknowledges late).
     """
 
-    turn: TurnId
+    turn: Turn
     generated: Count
     sent: Count
     played: Count
@@ -80,7 +82,7 @@ class AudioChunk(Message, frozen=True, array_like=True, tag=2):
     the gateway when the message was written.
     """
 
-    index: Count
+    index: Index
     start_samples: Count
     age_s: Seconds
     payload: bytes
@@ -90,7 +92,7 @@ class AudioChunk(Message, frozen=True, array_like=True, tag=2):
 class TurnCancelled(Message, frozen=True, array_like=True, tag=3):
     """The gateway stopped a turn: the caller heard its first ``heard_samples``, no more."""
 
-    turn: TurnId
+    turn: Turn
     heard_samples: Count
     cause: str
 
@@ -116,9 +118,9 @@ class Decision(Message, frozen=True, array_like=True, tag=17):
     shares of the scheduler and of the engine in it.
     """
 
-    index: Count
+    index: Index
     kind: DecisionKind
-    turn: TurnId = NO_TURN
+    turn: Turn = NO_TURN
     p_speak: Probability | None = None
     chunk_age_s: Seconds = 0.0
     queue_s: Seconds = 0.0
@@ -131,7 +133,7 @@ class SpeechChunk(Message, frozen=True, array_like=True, tag=18):
     ``start_samples`` is its place in the turn; ``text`` are the words that begin in it.
     """
 
-    turn: TurnId
+    turn: Turn
     start_samples: Count
     payload: bytes
     text: str = ""
@@ -140,7 +142,7 @@ class SpeechChunk(Message, frozen=True, array_like=True, tag=18):
 class TurnDone(Message, frozen=True, array_like=True, tag=19):
     """The agent has nothing more to say in this turn; what was sent plays on."""
 
-    turn: TurnId
+    turn: Turn
     total_samples: Count
 
 
@@ -149,7 +151,7 @@ class Transcript(Message, frozen=True, array_like=True, tag=20):
 
     voice: Voice
     text: str
-    turn: TurnId = NO_TURN
+    turn: Turn = NO_TURN
     confidence: Probability | None = None
 
 
@@ -161,7 +163,7 @@ class ToolCall(Message, frozen=True, array_like=True, tag=21):
 
     name: str
     arguments: dict[str, str] = {}
-    turn: TurnId = NO_TURN
+    turn: Turn = NO_TURN
 
 
 class SoundEvent(Message, frozen=True, array_like=True, tag=22):

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 PENDING_LEASE_S = 60.0  # a call that was admitted must have media by then: the life of its token
 LIVE_LEASE_S = 20.0
 LATE_CALLS_S = 2.0  # from an answered webhook to its stream: a round trip or two of Twilio's
+AFTER_CALL_S = 1.0  # from the end of the last stream to Twilio's question what comes next
 RENEW_EVERY_S = 5.0  # three renewals may be lost before a lease runs out
 MAX_RECORDS = 256
 
@@ -93,8 +94,10 @@ class CallHub:
             async with asyncio.timeout(limit_s):
                 await asyncio.sleep(LATE_CALLS_S)
                 await self._empty.wait()
+                await asyncio.sleep(AFTER_CALL_S)
         except TimeoutError:
-            log.warning("gateway.drain_limit", calls=len(self._sessions))
+            if self._sessions:
+                log.warning("gateway.drain_limit", calls=len(self._sessions))
 
     async def admit(self, call: CallId, agent: str, door: str) -> Lease:
         """Hold a slot for a call before it is answered. Raises NoSlotError."""

@@ -71,7 +71,7 @@ class CallSession:
 
     def start(self) -> None:
         """Perform what the core wanted from its first moment."""
-        self._drain()
+        self._guard(lambda _now: None)
 
     def receive_media(self, payload: bytes) -> None:
         """Bytes of the leg's codec, as they come; the core is woken when it has use for them."""
@@ -127,6 +127,7 @@ class CallSession:
     def _fail(self) -> None:
         """End a call whose core broke an invariant."""
         self.due = NEVER
+        self.record.after = ("failed", {})
         self._send_up(self.call.abandon())
         self._leg.end("failed", {})
         self._finish("fault", None)

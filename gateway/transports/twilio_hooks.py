@@ -78,6 +78,8 @@ class TwilioHooks:
         params = await self._signed_params(request, AFTER_PATH)
         record = self._hub.records.get(CallId(params.get("CallSid", "")))
         action, arguments = ("hangup", {}) if record is None else record.after
+        if "RecordingUrl" in params:  # <Record> asks this document again once the message is taken
+            action, arguments = "hangup", {}
         return _twiml(twiml.after_call(action, arguments))
 
     async def _signed_params(self, request: web.Request, path: str) -> dict[str, str]:
@@ -85,7 +87,8 @@ class TwilioHooks:
         try:
             form = await request.post()
             params = {key: value for key, value in form.items() if isinstance(value, str)}
-        except (ValueError, UnicodeError):
+        except (LookupError, ValueError):  # LookupError: a charset that does not exist
+            self._metrics.bad_input.labels("twilio", "form").inc()
             raise web.HTTPBadRequest(text="the form cannot be read\n") from None
         query = f"?{request.query_string}" if request.query_string else ""
         signature = request.headers.get(SIGNATURE_HEADER)

@@ -35,7 +35,10 @@ class TwilioLeg:
 
     def end(self, action: str, arguments: Mapping[str, str]) -> None:
         """Close the stream; Twilio then asks the ``action`` URL of its ``<Connect>`` what comes next."""
-        close(self._socket, WSCloseCode.OK)
+        if action == "dead":
+            self._socket.disconnect(graceful=False)  # nobody is there to answer a goodbye
+        else:
+            close(self._socket, WSCloseCode.OK)
 
     def _send(self, message: bytes) -> None:
         self._socket.send(WSMsgType.TEXT, message)

@@ -93,6 +93,8 @@ class TwilioSocket(WSListener):
         """Nothing waits for it: ``pause_writing`` gave the socket up."""
 
     def _receive_text(self, text: bytes) -> None:
+        if self._socket is None or self._socket.is_close_frame_sent:
+            return  # we said goodbye: what still comes is for nobody
         event = self._stream.receive(text)
         if isinstance(event, bytes):
             if self._session is not None:

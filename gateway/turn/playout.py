@@ -3,15 +3,25 @@
 Speech arrives faster than it is spoken; the leg is kept only ``lead_s`` ahead of the caller's
 ear, so that a barge-in has little to take back and the heard position stays sharp. What the
 leg has is played on a clock that starts when its buffer was empty (RFC 3550 calls it the
-playout point); a leg that acknowledges (Twilio marks) corrects the clock.
+playout point). A leg that acknowledges (Twilio marks) shows how far the caller's ear is behind that
+clock: the smallest delay of the last marks is taken off, so that ``played`` is rather too little than too much.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 from gateway.seams import PlayoutProfile
 from gateway.turn.ledger import Ledger
 from wire.audio.codecs import Codec
 from wire.ids import TurnId
+
+MAX_HOLE_S = 10.0  # a worker that skips more than this has lost count
+MAX_QUEUED_S = 120.0  # nobody listens that long; an engine paces itself by what was played
+_DELAYS_KEPT = 8
+
+
+class BadPositionError(Exception):
+    """Speech that does not belong where it says: far ahead of the turn, or more than is ever played."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,7 @@ class Playout:
         self._piece_samples = round(profile.piece_s * self._rate_hz)
         self._queue = bytearray()
         self._play_end: float | None = None  # when the leg runs dry; None before it was given anything
+        self._delays_s: deque[float] = deque(maxlen=_DELAYS_KEPT)
         self._total_samples: int | None = None
         self.ledger: Ledger | None = None
         self.underrun_s = 0.0
@@ -55,6 +66,9 @@ class Playout:
         """
         ledger = self._open_ledger()
         hole = start_samples - ledger.generated
+        end_samples = start_samples + len(payload) // self._bytes_per_sample
+        if hole > MAX_HOLE_S * self._rate_hz or end_samples - ledger.sent > MAX_QUEUED_S * self._rate_hz:
+            raise BadPositionError(f"speech at {start_samples} of a turn of {ledger.generated} samples")
         if hole < 0:
             payload = payload[-hole * self._bytes_per_sample :]
         elif hole > 0:
@@ -64,9 +78,11 @@ class Playout:
         self._queue += payload
         ledger.generate(len(payload) // self._bytes_per_sample)
 
-    def complete(self) -> None:
-        """No more speech will come for the open turn."""
-        self._total_samples = self._open_ledger().generated
+    def complete(self, total_samples: int) -> None:
+        """No more speech will come for the open turn of ``total_samples``; what is missing of it was lost."""
+        generated = self._open_ledger().generated
+        self.lost_samples += max(0, total_samples - generated)
+        self._total_samples = generated
 
     def take(self, now: float) -> Piece | None:
         """What the leg should be given now, or None: at least a whole piece, or the tail of the turn."""
@@ -101,21 +117,27 @@ class Playout:
         wanted_s = min(queued_samples, self._piece_samples) / self._rate_hz
         return self._play_end - self._profile.lead_s + wanted_s
 
-    def acknowledge(self, sent_samples: int) -> None:
-        """The leg says that it has played the first ``sent_samples`` of the open turn."""
-        self._open_ledger().play_to(sent_samples)
+    def acknowledge(self, acked_samples: int, now: float) -> None:
+        """The leg says, now, that it has played the first ``acked_samples`` of the open turn."""
+        ledger = self._open_ledger()
+        ledger.play_to(acked_samples)
+        if self._play_end is not None and acked_samples <= ledger.sent:
+            ear_end = now + (ledger.sent - acked_samples) / self._rate_hz
+            self._delays_s.append(max(0.0, ear_end - self._play_end))
 
     def advance(self, now: float) -> Ledger:
         """Move ``played`` to where the playout clock stands and return the open turn's ledger."""
         ledger = self._open_ledger()
         if self._play_end is not None:
-            unplayed_s = max(0.0, self._play_end - now)
+            unplayed_s = max(0.0, self.audible_until() - now)
             ledger.play_to(ledger.sent - round(unplayed_s * self._rate_hz))
         return ledger
 
     def audible_until(self) -> float:
-        """When the leg runs dry with what it has; in the past when it is dry."""
-        return float("-inf") if self._play_end is None else self._play_end
+        """When the caller's ear has heard all that the leg has; in the past when it has."""
+        if self._play_end is None:
+            return float("-inf")
+        return self._play_end + min(self._delays_s, default=0.0)
 
     @property
     def completed(self) -> bool:

@@ -220,6 +220,63 @@ def test_a_leg_without_marks_is_timed_by_its_clock():
     assert driven.of(NoteTurnEnded)[0].at_s == pytest.approx(0.6, abs=0.021)
 
 
+def test_marks_that_come_late_show_how_far_behind_the_ear_is():
+    driven = speaking(80_000)
+    behind_s = 0.5
+    for tick in range(21, 201):
+        now = tick / 50
+        driven.tick_to(now)
+        for mark in driven.of(SendMark):
+            due = 0.4 + int(mark.name.partition(":")[2]) / 8_000 + behind_s
+            if due <= now < due + 0.02:
+                driven.call.receive(MarkPlayed(mark.name), now)
+                driven.drain()
+        if tick % 20 == 0:
+            driven.media(SILENCE * CHUNK, now)
+    playback = last_chunk(driven).playback
+    assert playback is not None
+    assert playback.played == pytest.approx((4.0 - 0.4 - behind_s) * 8_000, abs=200)
+
+
+def test_only_its_last_mark_ends_a_turn():
+    driven = speaking(10_400)
+    driven.call.receive(WorkerSaid(done(driven, 1, 10_400)), 0.4)
+    driven.call.receive(WorkerSaid(ToolCall(CALL, 0, driven.next_seq(), "hangup", {}, TurnId(1))), 0.4)
+    driven.drain()
+    driven.tick_to(1.75)
+    driven.media(SILENCE * CHUNK, 1.75)  # by the clock all of it was played
+    marks = [mark.name for mark in driven.of(SendMark)]
+    for name in marks[:-1]:
+        driven.call.receive(MarkPlayed(name), 1.8)
+        assert driven.drain() == []
+    driven.call.receive(MarkPlayed(marks[-1]), 2.2)
+    driven.drain()
+    assert driven.of(NoteEnded)[0].reason == "agent_hangup"
+
+
+@pytest.mark.parametrize("start_samples", [2**31, 8_000 * 200])
+def test_speech_far_from_its_place_is_dropped_and_costs_no_memory(start_samples: int):
+    driven = speaking()
+    driven.call.receive(WorkerSaid(speech(driven, 1, start_samples, 800)), 0.5)
+    driven.drain()
+    assert [note.reason for note in driven.of(NoteDropped)] == ["bad_position"]
+
+
+def test_a_tail_of_a_turn_that_never_came_is_counted():
+    driven = speaking(4_000)
+    driven.call.receive(WorkerSaid(done(driven, 1, 7_200)), 0.4)
+    assert driven.call.stats()["lost_speech_samples"] == 3_200
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("lookup_order", {}), ("transfer", {}), ("", {"to": "+1"})])
+def test_an_action_that_cannot_be_done_does_not_end_the_call(name: str, arguments: dict[str, str]):
+    driven = Driven()
+    driven.call.receive(WorkerSaid(ToolCall(CALL, 0, 0, name, arguments)), 0.1)
+    driven.drain()
+    assert not driven.of(EndLeg)
+    assert [note.reason for note in driven.of(NoteDropped)] == ["unknown_action"]
+
+
 def test_a_newer_turn_takes_the_floor():
     driven = speaking()
     driven.effects.clear()
@@ -287,7 +344,7 @@ def test_a_dead_leg_is_noticed_within_five_seconds():
     driven = Driven()
     now = driven.chunks(3)
     driven.tick_to(now + 4.9)
-    assert [effect.action for effect in driven.of(EndLeg)] == ["failed"]
+    assert [effect.action for effect in driven.of(EndLeg)] == ["dead"]
     assert driven.of(NoteEnded)[0].reason == "media_timeout"
 
 
@@ -335,7 +392,7 @@ def test_an_ended_call_says_so_once_and_then_is_quiet(event, reason, action):
     assert driven.drain() == []
 
 
-@pytest.mark.parametrize("name", ["", ":", "1", "x:y", "1:-5", "²:3", "1:1:1"])
+@pytest.mark.parametrize("name", ["", ":", "1", "x:y", "1:-5", "²:3", "1:1:1", "9" * 5_000 + ":1"])
 def test_a_mark_that_is_not_ours_is_counted(name: str):
     driven = speaking()
     driven.call.receive(MarkPlayed(name), 0.5)

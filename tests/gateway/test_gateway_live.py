@@ -5,8 +5,9 @@ import xml.etree.ElementTree as ET
 
 import aiohttp
 import pytest
+from twilio.request_validator import RequestValidator
 
-from tests.gateway.live import Line, Phone, cancelled, line
+from tests.gateway.live import AUTH_TOKEN, Line, Phone, cancelled, line
 from tests.speech import jfk_ulaw
 from wire.messages import AudioChunk, CallClosed, CallOpened, Dtmf, TurnCancelled
 
@@ -129,7 +130,7 @@ async def test_a_fragmented_message_is_put_together(phones: Line):
 async def test_a_client_that_stops_sending_is_let_go_and_its_slot_is_free():
     async with line(slots=1, media_timeout_s=0.2) as it:
         phone = await answered(it)
-        assert await phone.closed() == 1000
+        assert await phone.closed() == 1006  # cut: nobody is there
         await it.worker.until(lambda messages: [m.reason for m in it.worker.of(CallClosed)] == ["media_timeout"])
         await answered(it, "CA2")
 
@@ -207,6 +208,22 @@ async def test_what_comes_after_the_stream_is_asked_by_webhook(phones: Line):
     await phone.closed()
     status, twiml = await phone.post("/twilio/after")
     assert (status, [e.tag for e in ET.fromstring(twiml)]) == (200, ["Hangup"])
+
+
+async def test_a_message_is_taken_once_and_not_again(phones: Line):
+    phone = await answered(phones)
+    await phone.send("stop", stop={})
+    await phone.closed()
+    url, params = phone.base_url + "/twilio/after", {**phone.params(), "RecordingUrl": "https://example.com/r"}
+    signature = RequestValidator(AUTH_TOKEN).compute_signature(url, params)
+    async with phones.http.post(url, data=params, headers={"X-Twilio-Signature": signature}) as response:
+        assert [e.tag for e in ET.fromstring(await response.text())] == ["Hangup"]
+
+
+async def test_a_form_in_no_known_charset_is_a_bad_request(phones: Line):
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=foo"}
+    async with phones.http.post(phones.gateway.base_url + "/twilio/voice", data=b"a=b", headers=headers) as response:
+        assert response.status == 400
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics"])

@@ -62,7 +62,7 @@ def test_a_late_worker_is_an_underrun_and_the_clock_starts_anew():
 
 def test_the_pause_between_turns_is_no_underrun():
     playout = playing(800)
-    playout.complete()
+    playout.complete(playout.ledger.generated)  # type: ignore[union-attr]
     playout.take(10.0)
     playout.close(10.1, played_out=True)
     playout.open(TurnId(2))
@@ -76,7 +76,7 @@ def test_the_tail_shorter_than_a_piece_is_played():
     assert len(playout.take(10.0).payload) == 810  # type: ignore[union-attr]
     playout.submit(810, b"\x01" * 10)
     assert playout.take(10.05) is None  # more may come
-    playout.complete()
+    playout.complete(playout.ledger.generated)  # type: ignore[union-attr]
     piece = playout.take(10.06)
     assert piece is not None
     assert piece.last
@@ -88,7 +88,7 @@ def test_a_hole_in_the_speech_is_silence_and_a_double_is_trimmed():
     playout.submit(1_000, b"\x01" * 600)
     playout.submit(1_400, b"\x02" * 400)
     assert playout.lost_samples == 200
-    playout.complete()
+    playout.complete(playout.ledger.generated)  # type: ignore[union-attr]
     piece = playout.take(0.0)
     assert piece is not None
     assert piece.payload == b"\x01" * 800 + b"\xff" * 200 + b"\x01" * 600 + b"\x02" * 200
@@ -106,7 +106,7 @@ def test_taking_on_any_grid_loses_and_repeats_nothing(sizes: list[int], jitter: 
         while (piece := playout.take(now)) is not None:
             out += piece.payload
         now += 0.02 + jitter
-    playout.complete()
+    playout.complete(playout.ledger.generated)  # type: ignore[union-attr]
     while not playout.all_sent():
         now = max(now + 0.001, playout.next_take() or 0.0)
         piece = playout.take(now)
@@ -143,12 +143,13 @@ class LedgerLaws(RuleBasedStateMachine):
 
     @rule(samples=st.integers(0, 100_000))
     def mark_returns(self, samples: int) -> None:
-        self.playout.acknowledge(samples)
+        self.playout.acknowledge(samples, self.now)
 
     @precondition(lambda self: not self.completed)
     @rule()
     def worker_completes(self) -> None:
-        self.playout.complete()
+        assert self.playout.ledger
+        self.playout.complete(self.playout.ledger.generated)
         self.completed = True
 
     @rule(played_out=st.booleans())

@@ -26,14 +26,15 @@ from wire.messages import (
     WorkerDraining,
 )
 
-counts = st.integers(0, 2**53)
-seconds = st.floats(0, 1e6, allow_nan=False)
+counts = st.integers(0, 2**53 - 1)
+indexes = st.integers(0, 2**32 - 1)
+seconds = st.floats(0, 86_400, allow_nan=False)
 probabilities = st.none() | st.floats(0, 1, allow_nan=False)
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
-turns = counts.map(TurnId)
+turns = indexes.map(TurnId)
 payloads = st.binary(max_size=400)
 pairs = st.dictionaries(texts, texts, max_size=3)
-head = {"call": texts.map(CallId), "epoch": counts, "seq": counts}
+head = {"call": texts.map(CallId), "epoch": indexes, "seq": counts}
 playbacks = st.builds(Playback, turn=turns, generated=counts, sent=counts, played=counts)
 
 STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
@@ -50,7 +51,7 @@ STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
     AudioChunk: st.builds(
         AudioChunk,
         **head,
-        index=counts,
+        index=indexes,
         start_samples=counts,
         age_s=seconds,
         payload=payloads,
@@ -62,7 +63,7 @@ STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
     Decision: st.builds(
         Decision,
         **head,
-        index=counts,
+        index=indexes,
         kind=st.sampled_from(DecisionKind),
         turn=turns,
         p_speak=probabilities,

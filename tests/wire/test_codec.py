@@ -3,6 +3,7 @@
 import contextlib
 import struct
 import zlib
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from tests.wire.strategies import MESSAGE_TYPES, STRATEGIES, messages
 from wire.codec import MAX_BODY_BYTES, VERSION, decode, decode_all, encode
 from wire.errors import DamagedFrameError, OversizedFrameError, ShortFrameError, UnknownVersionError, WireError
-from wire.ids import CallId
-from wire.messages import AnyMessage, AudioChunk, CallClosed
+from wire.ids import CallId, TurnId
+from wire.messages import AnyMessage, AudioChunk, CallClosed, Decision, DecisionKind
 
 HEADER = struct.Struct("!BBII")
 GOODBYE = CallClosed(CallId("c1"), 0, 7, "hangup")
@@ -135,3 +136,10 @@ def test_bytes_after_the_frame_are_an_error():
 def test_a_field_that_a_later_release_adds_at_the_end_is_ignored():
     body = msgspec.msgpack.encode([*msgspec.msgpack.decode(msgspec.msgpack.encode(GOODBYE)), "new"])
     assert decode(frame(body)) == GOODBYE
+
+
+@pytest.mark.parametrize("bad", [{"turn": TurnId(-1)}, {"turn": TurnId(2**32)}, {"index": -1}, {"chunk_age_s": 1e300}])
+def test_a_number_no_peer_of_ours_writes_is_damage(bad: dict[str, Any]):
+    fields = {"index": 1, "kind": DecisionKind.LISTEN, **bad}
+    with pytest.raises(DamagedFrameError):
+        decode(encode(Decision(CallId("c"), 0, 0, **fields)))

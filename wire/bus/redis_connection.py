@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -43,16 +43,15 @@ def connect(url: str, name: str) -> Redis:
 
 
 def mask(url: str) -> str:
-    """The address without its password."""
+    """The address without whatever may hold a password: user, query and fragment."""
     try:
         parts = urlsplit(url)
-        password = parts.password
+        host, port = parts.hostname, parts.port
     except ValueError:
         return "an address that cannot be read"
-    if password is None:
-        return url
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{place}"))
+    if "@" in parts.path + parts.query + parts.fragment:  # a password with a slash in it ends the host too early
+        return "an address that cannot be read"
+    return f"{parts.scheme}://{host or ''}{f':{port}' if port else ''}{parts.path}"
 
 
 def unavailable(url: str, error: BaseException) -> BusUnavailableError:
