@@ -46,6 +46,13 @@ def load_agents(directory: Path) -> dict[str, Agent]:
 
 def load_agent(path: Path) -> Agent:
     """One agent file, checked, with the paths of its clips made absolute. Raises AgentFileError."""
+    try:
+        return _load(path)
+    except (ValueError, TypeError, RecursionError) as error:  # what PyYAML and paths make of the strangest files
+        raise AgentFileError(path, 0, "", f"cannot be used: {type(error).__name__}: {error}") from error
+
+
+def _load(path: Path) -> Agent:
     root = _parse(path)
     _refuse_twice(path, root)
     try:
@@ -67,7 +74,9 @@ def _parse(path: Path) -> yaml.Node:
             raise AgentFileError(
                 path, 0, "", f"is larger than {MAX_FILE_BYTES} bytes; an agent file is text of a few kB"
             )
-        root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+        text = path.read_text("utf-8")
+        _refuse_aliases(path, text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except OSError as error:
         raise AgentFileError(path, 0, "", f"cannot be read: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
@@ -82,6 +91,13 @@ def _parse(path: Path) -> yaml.Node:
     return root
 
 
+def _refuse_aliases(path: Path, text: str) -> None:
+    """A few lines of aliases to aliases make a file of a million nodes, or one without end."""
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.AliasToken):
+            raise AgentFileError(path, token.start_mark.line + 1, f"*{token.value}", "is an alias; write it out")
+
+
 def _line_of(error: yaml.YAMLError) -> int:
     mark = getattr(error, "problem_mark", None)
     return mark.line + 1 if mark else 0
@@ -93,6 +109,8 @@ def _refuse_twice(path: Path, root: yaml.Node) -> None:
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise AgentFileError(path, key.start_mark.line + 1, "", "has a field whose name is not a word")
                 if key.value in seen:
                     raise AgentFileError(path, key.start_mark.line + 1, key.value, "is given twice; remove one")
                 seen.add(key.value)

@@ -137,3 +137,5 @@ def load_script(path: Path) -> Script:
             for fault in error.errors(include_url=False, include_input=False)
         )
         raise ScriptError(f"script {path}: {faults}") from None
+    except (ValueError, TypeError, RecursionError) as error:  # what PyYAML makes of the strangest files
+        raise ScriptError(f"script {path} cannot be used: {type(error).__name__}: {error}") from None

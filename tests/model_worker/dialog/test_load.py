@@ -143,3 +143,25 @@ def test_the_example_in_the_documentation_is_an_agent_file(tmp_path: Path) -> No
     assert files
     for number, block in enumerate(files):
         load_agent(write(tmp_path, block, f"{number}.yaml"))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "? [a, b]\n: c",
+        "{[1]: 2}: 3",
+        "time_up: 2026-13-45",
+        "time_up: !!int foo",
+        "max_call_minutes: " + "9" * 5_000,
+        'menu: {prompt: {clip: "a\\0b.wav", text: x}}',
+        "menu: &m {examples: *m}",
+        "menu: " + "[" * 5_000,
+    ],
+)
+def test_the_strangest_file_is_refused_by_name(tmp_path: Path, field: str) -> None:
+    assert refused(tmp_path, f"{SMALLEST}\n{field}\n").problem
+
+
+def test_aliases_that_multiply_cost_nothing(tmp_path: Path) -> None:
+    levels = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    assert "alias" in refused(tmp_path, "\n".join(levels)).problem
