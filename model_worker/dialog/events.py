@@ -50,7 +50,7 @@ class BargedIn:
 
 @dataclass(frozen=True, slots=True)
 class TimeUp:
-    """The call has lasted as long as the agent file allows."""
+    """The call has lasted as long as the agent file allows. Comes once; from then on the caller can only leave."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from model_worker.dialog.agent import Agent, Clip
+from model_worker.dialog.plain_yaml import PlainLoader, PlainYamlError
 from wire.audio.wav import WavError, read_wav
 
 MAX_FILE_BYTES = 256 * 1024  # a hundred times the longest we wrote; more is not an agent file
@@ -48,18 +49,20 @@ def load_agent(path: Path) -> Agent:
     """One agent file, checked, with the paths of its clips made absolute. Raises AgentFileError."""
     try:
         return _load(path)
-    except (ValueError, TypeError, RecursionError) as error:  # what PyYAML and paths make of the strangest files
-        raise AgentFileError(path, 0, "", f"cannot be used: {type(error).__name__}: {error}") from error
+    except RecursionError as error:
+        raise AgentFileError(path, 0, "", "is nested too deeply; an agent file needs five levels") from error
+    except (ValueError, RuntimeError) as error:  # a clip whose name no file can have, or a loop of links
+        raise AgentFileError(path, 0, "", f"cannot be used: {error}") from error
 
 
 def _load(path: Path) -> Agent:
     root = _parse(path)
     _refuse_twice(path, root)
     try:
-        data = yaml.SafeLoader.construct_document(yaml.SafeLoader(""), root)
+        data = PlainLoader("").construct_document(root)
         agent = Agent.model_validate(_clips_from(path.parent, data))
     except yaml.YAMLError as error:
-        raise AgentFileError(path, _line_of(error), "", f"is not YAML: {error}") from error
+        raise _not_plain_yaml(path, error) from error
     except ValidationError as error:
         raise _explain(path, root, error) from error
     for spoken in agent.spoken():
@@ -74,33 +77,25 @@ def _parse(path: Path) -> yaml.Node:
             raise AgentFileError(
                 path, 0, "", f"is larger than {MAX_FILE_BYTES} bytes; an agent file is text of a few kB"
             )
-        text = path.read_text("utf-8")
-        _refuse_aliases(path, text)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(path.read_text("utf-8"), Loader=PlainLoader)
     except OSError as error:
         raise AgentFileError(path, 0, "", f"cannot be read: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
         raise AgentFileError(path, 0, "", "is not UTF-8 text; save it as UTF-8") from error
     except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or str(error)
-        raise AgentFileError(
-            path, _line_of(error), "", f"is not YAML: {problem}; check indentation and quotes"
-        ) from error
+        raise _not_plain_yaml(path, error) from error
     if not isinstance(root, yaml.MappingNode):
         raise AgentFileError(path, 1, "", "expected 'name: ...' and further fields (docs/AGENTS.md)")
     return root
 
 
-def _refuse_aliases(path: Path, text: str) -> None:
-    """A few lines of aliases to aliases make a file of a million nodes, or one without end."""
-    for token in yaml.scan(text, Loader=yaml.SafeLoader):
-        if isinstance(token, yaml.AliasToken):
-            raise AgentFileError(path, token.start_mark.line + 1, f"*{token.value}", "is an alias; write it out")
-
-
-def _line_of(error: yaml.YAMLError) -> int:
+def _not_plain_yaml(path: Path, error: yaml.YAMLError) -> AgentFileError:
     mark = getattr(error, "problem_mark", None)
-    return mark.line + 1 if mark else 0
+    line = mark.line + 1 if mark else 0
+    problem = getattr(error, "problem", None) or str(error)
+    if isinstance(error, PlainYamlError):
+        return AgentFileError(path, line, "", problem)
+    return AgentFileError(path, line, "", f"is not YAML: {problem}; check indentation and quotes")
 
 
 def _refuse_twice(path: Path, root: yaml.Node) -> None:
@@ -110,7 +105,7 @@ def _refuse_twice(path: Path, root: yaml.Node) -> None:
             seen: set[str] = set()
             for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode):
-                    raise AgentFileError(path, key.start_mark.line + 1, "", "has a field whose name is not a word")
+                    raise AgentFileError(path, key.start_mark.line + 1, "", "expected a word as the name of a field")
                 if key.value in seen:
                     raise AgentFileError(path, key.start_mark.line + 1, key.value, "is given twice; remove one")
                 seen.add(key.value)

@@ -1,8 +1,9 @@
 """The dialog: what the agent does about what it hears.
 
 An input is first *understood* in the light of the state: a key and a phrase that stand for the
-same thing become the same ``Cue``, so that keys are equal to speech by construction. Then
-``TABLE`` names the step for the state and the cue. Nothing here knows audio, time or chance;
+same thing become the same ``Cue``. Then ``TABLE`` names the step for the state and the cue; it gives
+yes and no, which have keys only while a yes/no question stands, the step of a key everywhere else.
+So whatever can be said in a state can be pressed in it. Nothing here knows audio, time or chance;
 ``Silence`` says how long nobody has spoken.
 """
 
@@ -58,6 +59,7 @@ class Dialog:
         self._resumes = 0
         self._failures = 0
         self._nudges = 0
+        self._time_is_up = False
         questions: dict[str, _Meaning] = {
             normalize(phrase): (Cue.ASKED, question) for question in agent.questions for phrase in question.examples
         }
@@ -81,6 +83,7 @@ class Dialog:
 
     def receive(self, given: Input) -> tuple[Output, ...]:
         """Take one input. A ``Say`` in the answer comes before the ``Act`` that follows it."""
+        self._time_is_up = self._time_is_up or isinstance(given, TimeUp)
         cue, question = self._understand(given)
         step = TABLE[self.state][cue]
         if isinstance(given, Heard | NotUnderstood | Key):
@@ -91,6 +94,8 @@ class Dialog:
 
     def _understand(self, given: Input) -> _Meaning:
         match given:
+            case Heard() | Key() if self._time_is_up:
+                return Cue.UNCLEAR, None  # nothing leads back from the last words any more
             case Heard(text=text):
                 return match(text, self._phrases[self.state]) or (Cue.UNCLEAR, None)
             case Key(digit=digit):

@@ -83,6 +83,8 @@ TABLE: Mapping[State, Mapping[Cue, Step]] = {
     State.CLOSING: {
         **_NOTHING,
         Cue.ASKED: Step.ANSWER,
+        Cue.YES: Step.ACT_NOW,
+        Cue.NO: Step.OFFER_MENU,
         Cue.MENU: Step.OFFER_MENU,
         Cue.GOODBYE: Step.ACT_NOW,
         Cue.PLAYED: Step.DONE,
@@ -93,7 +95,7 @@ TABLE: Mapping[State, Mapping[Cue, Step]] = {
         **_NOTHING,
         Cue.ASKED: Step.ANSWER,
         Cue.YES: Step.ACT_NOW,
-        Cue.NO: Step.DECLINED,
+        Cue.NO: Step.OFFER_MENU,
         Cue.MENU: Step.OFFER_MENU,
         Cue.GOODBYE: Step.ACT_NOW,
         Cue.UNCLEAR: Step.ACT_NOW,
@@ -103,4 +105,9 @@ TABLE: Mapping[State, Mapping[Cue, Step]] = {
     },
     State.ENDED: _NOTHING,
 }
-"""Every pair has a step; ``IGNORE`` is one."""
+"""Every pair has a step; ``IGNORE`` is one.
+
+YES and NO have keys of their own in CONFIRM alone. Wherever else they are understood they take the
+step of a key that means something there: in MORE, yes is ``*`` and no is ``#``; in CLOSING and CUT,
+no is ``*`` (back to the menu) and yes is ``#`` (go ahead).
+"""

@@ -16,6 +16,8 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from model_worker.dialog.plain_yaml import PlainLoader, PlainYamlError
+
 
 class ScriptError(Exception):
     """The script cannot be used; the text names the place in it and what is wrong there."""
@@ -40,7 +42,7 @@ class Say(_Strict):
     ms: int = Field(default=400, gt=0, le=600_000, multiple_of=10)
     tone_hz: float = Field(default=440.0, gt=0, lt=4_000)
     level: int = Field(default=16_000, ge=0, le=32_767)
-    text: str = ""
+    text: str = Field(default="", max_length=10_000)
     delivery: Delivery = Delivery.AT_ONCE
 
 
@@ -126,9 +128,12 @@ LOAD_TEST = Script(default=Behaviour(rules=(Marker(when="marker"),)))
 def load_script(path: Path) -> Script:
     """Read a script from YAML (JSON is YAML). Raises ScriptError."""
     try:
-        return Script.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Script.model_validate(PlainLoader(path.read_text(encoding="utf-8")).get_single_data())
     except OSError as error:
         raise ScriptError(f"cannot read script {path}: {error.strerror}") from None
+    except PlainYamlError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ScriptError(f"script {path}:{line}: {error.problem}") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ScriptError(f"script {path} is not YAML: {error}") from None
     except ValidationError as error:
@@ -137,5 +142,5 @@ def load_script(path: Path) -> Script:
             for fault in error.errors(include_url=False, include_input=False)
         )
         raise ScriptError(f"script {path}: {faults}") from None
-    except (ValueError, TypeError, RecursionError) as error:  # what PyYAML makes of the strangest files
-        raise ScriptError(f"script {path} cannot be used: {type(error).__name__}: {error}") from None
+    except RecursionError:
+        raise ScriptError(f"script {path} is nested too deeply") from None

@@ -80,8 +80,8 @@ class Conversation:
         """What to do after the chunk. May raise TtsError."""
         if (result := self.ear.take_result()) is not None:
             self._take_result(result)
-        if self._elapsed_s >= self._max_call_s and self._dialog.state is not State.CLOSING:
-            self._max_call_s = float("inf")
+        if self._elapsed_s >= self._max_call_s:
+            self._max_call_s = float("inf")  # said once: the dialog remembers
             self._receive(TimeUp())
         elif self._quiet_s > 0:
             self._receive(Silence(self._quiet_s))

@@ -1,10 +1,13 @@
 """Agent files: read whole, or refused with the place and the remedy."""
 
 import wave
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model_worker.dialog.agent import Clip
 from model_worker.dialog.load import SHIPPED_AGENTS, AgentFileError, load_agent, load_agents
@@ -145,23 +148,57 @@ def test_the_example_in_the_documentation_is_an_agent_file(tmp_path: Path) -> No
         load_agent(write(tmp_path, block, f"{number}.yaml"))
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        "? [a, b]\n: c",
-        "{[1]: 2}: 3",
-        "time_up: 2026-13-45",
-        "time_up: !!int foo",
-        "max_call_minutes: " + "9" * 5_000,
-        'menu: {prompt: {clip: "a\\0b.wav", text: x}}',
-        "menu: &m {examples: *m}",
-        "menu: " + "[" * 5_000,
-    ],
+STRANGE = [
+    ("? [a, b]\n: c", 8),
+    ("{[1]: 2}: 3", 8),
+    ("time_up: 2026-13-45", 8),
+    ("time_up: !!int foo", 8),
+    ("time_up: !!bool foo", 8),
+    ("time_up: !!timestamp foo", 8),
+    ("time_up: !!float ''", 8),
+    ("max_call_minutes: " + "9" * 5_000, 8),
+    ("max_call_minutes: 1" + ":1" * 300 + ".5", 8),
+    ('menu: {prompt: {clip: "a\\0b.wav", text: x}}', 0),
+    ("menu: &m {examples: *m}", 8),
+    ("menu: " + "[" * 5_000, 0),
+]
+
+
+@pytest.mark.parametrize(("field", "line"), STRANGE)
+def test_the_strangest_file_is_refused_with_its_line(tmp_path: Path, field: str, line: int) -> None:
+    error = refused(tmp_path, f"{SMALLEST}{field}\n")
+    assert error.problem
+    assert error.line == line
+
+
+@pytest.mark.parametrize("merge", ["", "<<: "])
+def test_aliases_that_multiply_are_refused_before_they_do(tmp_path: Path, merge: str) -> None:
+    levels = ["a0: &a0 {x: y}"]
+    levels += [f"a{n}: &a{n} {{{merge or 'k: '}[{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 30)]
+    error = refused(tmp_path, "\n".join(levels))
+    assert (error.line, error.problem) == (2, "an alias stands here; write out what it means")
+
+
+_TAGS = st.sampled_from(["", "!!int ", "!!float ", "!!bool ", "!!timestamp ", "!!binary ", "!!set ", "!!omap ", "&a "])
+_VALUES = st.sampled_from([field.split(": ", 1)[-1] for field, _ in STRANGE]) | st.text(max_size=20)
+_FIELDS = st.sampled_from(["name", "greeting", "questions", "menu", "max_call_minutes", "? [a]\n", "<<", "clip"])
+_FILES = st.one_of(
+    st.binary(max_size=200),
+    st.text(max_size=200).map(str.encode),
+    st.text("[]{}:,-?&*!|>'\"#%@ \n\tab1.", max_size=60).map(str.encode),
+    st.builds(lambda field, tag, value: f"{SMALLEST}{field}: {tag}{value}\n".encode(), _FIELDS, _TAGS, _VALUES),
+    st.builds(
+        lambda field, tag, value: f"{field}: {tag}{value}\n".encode() + SMALLEST.encode(), _FIELDS, _TAGS, _VALUES
+    ),
 )
-def test_the_strangest_file_is_refused_by_name(tmp_path: Path, field: str) -> None:
-    assert refused(tmp_path, f"{SMALLEST}\n{field}\n").problem
 
 
-def test_aliases_that_multiply_cost_nothing(tmp_path: Path) -> None:
-    levels = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
-    assert "alias" in refused(tmp_path, "\n".join(levels)).problem
+@settings(deadline=None)
+@given(written=_FILES)
+def test_whatever_stands_in_a_file_it_is_an_agent_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, written: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(written)
+    with suppress(AgentFileError):
+        assert load_agent(path).questions

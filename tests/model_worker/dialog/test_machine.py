@@ -93,6 +93,8 @@ STATE_AFTER: dict[State, dict[str, State]] = {
     State.CLOSING: {
         "question": State.MORE,
         "question key": State.MORE,
+        "yes": State.ENDED,
+        "no": State.MENU,
         "menu": State.MENU,
         "menu key": State.MENU,
         "goodbye": State.ENDED,
@@ -105,7 +107,7 @@ STATE_AFTER: dict[State, dict[str, State]] = {
         "question": State.MORE,
         "question key": State.MORE,
         "yes": State.ENDED,
-        "no": State.MORE,
+        "no": State.MENU,
         "menu": State.MENU,
         "menu key": State.MENU,
         "goodbye": State.ENDED,
@@ -165,6 +167,27 @@ def test_a_key_does_what_its_words_do(state: State, key: str, words: str) -> Non
     pressed, spoken = in_state(state), in_state(state)
     assert pressed.receive(Key(key)) == spoken.receive(Heard(words))
     assert pressed.state is spoken.state
+
+
+@pytest.mark.parametrize("state", State)
+def test_whatever_can_be_said_in_a_state_can_be_pressed_in_it(state: State) -> None:
+    def outcome(given: Input) -> tuple[State, tuple[Output, ...]]:
+        dialog = in_state(state)
+        outputs = dialog.receive(given)
+        return dialog.state, outputs
+
+    known_keys = "1450*#" if state is not State.CONFIRM else "12450*#"
+    by_key = [outcome(Key(digit)) for digit in known_keys]
+    for phrase in in_state(state).expected:
+        assert outcome(Heard(phrase)) in by_key, f"no key does what {phrase!r} does"
+
+
+@pytest.mark.parametrize("state", [State.CLOSING, State.CUT])
+def test_no_to_the_last_words_is_the_menu_key_and_yes_the_pound_key(state: State) -> None:
+    for words, key in (("no", "*"), ("yes", "#")):
+        spoken, pressed = in_state(state), in_state(state)
+        assert spoken.receive(Heard(words)) == pressed.receive(Key(key))
+        assert spoken.state is pressed.state
 
 
 @pytest.mark.parametrize(("key", "words"), [("1", "yes"), ("2", "no"), ("*", "menu"), ("#", "goodbye")])
@@ -277,12 +300,23 @@ def test_an_action_cut_off_with_its_words_is_done_once_the_caller_is_quiet() -> 
 
 
 def test_a_caller_who_objects_to_the_last_words_goes_on() -> None:
-    assert said(in_state(State.CUT).receive(Heard("no"))) == ("Anything else?",)
+    assert said(in_state(State.CUT).receive(Heard("no"))) == ("Press 1 for hours.",)
 
 
 def test_a_call_that_lasts_too_long_is_ended_with_words() -> None:
     outputs = in_state(State.MORE).receive(TimeUp())
     assert (said(outputs), acts(outputs)) == (("Time is up.",), [Act(Ending.HANGUP)])
+
+
+@pytest.mark.parametrize("given", [Heard("no"), Heard("opening hours"), Key("*"), Key("1"), LONG])
+@pytest.mark.parametrize(("state", "ending"), [(State.MORE, Ending.HANGUP), (State.CLOSING, Ending.TRANSFER)])
+def test_once_the_time_is_up_nothing_leads_back_from_the_last_words(state: State, ending: Ending, given: Input) -> None:
+    dialog = in_state(state)
+    dialog.receive(TimeUp())
+    assert dialog.receive(given) == ()
+    dialog.receive(BargedIn("Time"))
+    assert [act.action for act in acts(dialog.receive(given))] == [ending]
+    assert dialog.state is State.ENDED
 
 
 def test_a_broken_agent_hands_the_caller_on_without_words() -> None:

@@ -334,6 +334,28 @@ def test_a_call_ends_with_words_when_its_time_is_up(house: House) -> None:
     assert line.actions() == [("hangup", line.turn)]
 
 
+def test_a_call_whose_time_is_up_during_the_last_words_cannot_be_prolonged(house: House) -> None:
+    line = house.call()
+    for n in range(299):
+        line.step(dtmf="1" if n % 12 == 1 else "")
+    line.step(dtmf="0")  # "Connecting." is being said when the two minutes end
+    line.barge_in()
+    line.say("no")
+    assert line.agent_said()[-1] == "Connecting."
+    assert [name for name, _ in line.actions()] == ["transfer", "transfer"]  # the gateway dropped the first
+
+
+def test_a_caller_who_interrupts_the_notice_that_the_time_is_up_has_no_more_of_it(house: House) -> None:
+    line = house.call()
+    for n in range(300):
+        line.step(dtmf="1" if n % 12 == 1 else "")
+    assert line.agent_said()[-1] == "Time is up."
+    line.barge_in()
+    line.say("opening hours")
+    assert line.agent_said()[-1] == "Time is up."
+    assert line.actions()[-1] == ("hangup", NO_TURN)
+
+
 def test_an_agent_that_does_not_exist_is_refused_by_name(house: House) -> None:
     with pytest.raises(UnknownAgentError, match="no agent 'ghost'; this worker has desk"):
         house.engine.open(CallId("x"), CallSpec("ghost"))

@@ -1,10 +1,13 @@
 """The scripted engine plays its rules, in phase, and cuts its history where the caller stopped it."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model_worker.duplex.script import LOAD_TEST, Script, ScriptError, load_script
 from model_worker.duplex.scripted import RATE_HZ, ScriptedEngine
@@ -136,6 +139,13 @@ def test_a_script_is_read_from_yaml_and_sets_the_chunks(tmp_path: Path) -> None:
         ("defualt: {}", "defualt"),
         ("{}", "expected a default or at least one agent"),
         ("a: [", "not YAML"),
+        ("default: &d {rules: [*d]}", r"script\.yaml:1: an alias"),
+        ("\nchunk_ms: !!int foo", r"script\.yaml:2: 'foo' cannot be read as int"),
+        ("step_time_s: 2026-13-45", "cannot be read as timestamp"),
+        ("sessions: " + "9" * 5_000, "cannot be read as int"),
+        ("{[1]: 2}: 3", "not YAML"),
+        ("default: " + "[" * 5_000, "nested too deeply"),
+        (f"default: {{rules: [{{when: chunk, index: 0, say: {{text: {'x' * 10_001}}}}}]}}", "at most 10000 characters"),
     ],
 )
 def test_a_wrong_script_says_where_it_is_wrong(tmp_path: Path, text: str, told: str) -> None:
@@ -143,6 +153,28 @@ def test_a_wrong_script_says_where_it_is_wrong(tmp_path: Path, text: str, told: 
     path.write_text(text)
     with pytest.raises(ScriptError, match=told):
         load_script(path)
+
+
+@settings(deadline=None)
+@given(
+    written=st.one_of(
+        st.binary(max_size=200),
+        st.text("[]{}:,-?&*!|>'\"# \n\tab1.", max_size=60).map(str.encode),
+        st.builds(
+            lambda field, tag, value: f"{field}: {tag}{value}".encode(),
+            st.sampled_from(["default", "agents", "chunk_ms", "1", "<<"]),
+            st.sampled_from(["", "!!int ", "!!float ", "!!bool ", "!!timestamp ", "!!set "]),
+            st.sampled_from(["foo", "''", "{}", "{a: {}}", "0xf", "1:1.5", "{rules: [{when: echo}]}"]) | st.text(),
+        ),
+    )
+)
+def test_whatever_stands_in_a_script_it_is_one_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, written: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any-script.yaml"
+    path.write_bytes(written)
+    with suppress(ScriptError):
+        assert load_script(path).sessions > 0
 
 
 def test_a_missing_script_is_named(tmp_path: Path) -> None:
