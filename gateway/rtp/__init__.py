@@ -1,0 +1,1 @@
+"""RTP media, pure: packets, the jitter buffer, concealment, DTMF, RTCP, SRTP."""

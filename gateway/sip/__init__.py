@@ -1,0 +1,1 @@
+"""The SIP user agent, pure: the floors of RFC 3261 from syntax to dialogs."""
