@@ -61,7 +61,7 @@ class CallHub:
         self._on_decision = on_decision
         self._sessions: dict[CallId, CallSession] = {}
         self._loop = asyncio.get_running_loop()
-        self._ticker = Ticker(self._loop, self._on_tick)
+        self.ticker = Ticker(self._loop)
         self._renewal: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -76,7 +76,7 @@ class CallHub:
         """End every call and let go of the bus."""
         for session in list(self._sessions.values()):
             session.post(GatewayStopping())
-        self._ticker.stop()
+        self.ticker.remove(self._on_tick)
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
@@ -142,7 +142,7 @@ class CallHub:
         self._remember(record)
         self._metrics.calls_active.set(len(self._sessions))
         self._empty.clear()
-        self._ticker.start()
+        self.ticker.add(self._on_tick, first=True)  # what it puts into a leg leaves with this tick
         log.info("call.started", call=lease.call, door=setup.door, worker=lease.worker, caller=Pii(setup.caller))
         session.start()
         return session
@@ -163,7 +163,7 @@ class CallHub:
         for session in [s for s in self._sessions.values() if now >= s.due]:
             session.wake()
         if not self._sessions:
-            self._ticker.stop()
+            self.ticker.remove(self._on_tick)
 
     def _deliver(self, message: AnyMessage, lag_s: float) -> None:
         self._metrics.bus_lag.observe(lag_s)

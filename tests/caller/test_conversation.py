@@ -5,9 +5,9 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
-from twowire.caller.conversation import Conversation
 from twowire.caller.messages import StreamIds
 from twowire.caller.script import ANSWER_PATIENCE_S, GREETING_PATIENCE_S, Plan, Press, Say
+from twowire.caller.twilio_conversation import TwilioConversation
 
 TONE = b"\x10" * 8  # 1 ms
 SILENT = b"\xff" * 8
@@ -25,9 +25,9 @@ def media(ms: int) -> str:
 CLEAR = json.dumps({"event": "clear", "streamSid": "MZ1"})
 
 
-def run(plan: Plan, agent: Agent, limit_s: float = 100.0) -> Conversation:
+def run(plan: Plan, agent: Agent, limit_s: float = 100.0) -> TwilioConversation:
     """``agent(frame, message)`` sees all that the caller sends and answers in messages."""
-    conversation = Conversation(StreamIds("AC1", "CA1", "MZ1"), {}, plan, now=50.0)
+    conversation = TwilioConversation(StreamIds("AC1", "CA1", "MZ1"), {}, plan, now=50.0)
     frame = 0
     while not conversation.ended:
         now = conversation.next_deadline()
@@ -140,7 +140,7 @@ def test_without_a_plan_the_caller_listens_to_the_greeting():
 
 def test_an_agent_that_leaves_before_it_answers_leaves_a_step_unanswered():
     plan = Plan([HELLO])
-    conversation = Conversation(StreamIds("AC1", "CA1", "MZ1"), {}, plan, now=0.0)
+    conversation = TwilioConversation(StreamIds("AC1", "CA1", "MZ1"), {}, plan, now=0.0)
     conversation.advance(GREETING_PATIENCE_S + 2)
     conversation.agent_left()
     assert conversation.ended

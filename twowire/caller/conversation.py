@@ -1,21 +1,54 @@
-"""A whole call from the caller's side, still pure: stream, script and what was observed."""
+"""A whole call from the caller's side, still pure: line, script and what was observed."""
 
 from collections import deque
+from typing import Protocol
 
-from twowire.caller.messages import FRAME_MS, Clear, Mark, Media, StreamIds
+from twowire.caller.messages import FRAME_MS
 from twowire.caller.script import Action, CallScript, HangUp, Plan, Press, Say
 from twowire.caller.segments import VOICED_ABOVE, SpeechSegments, loudness, silent_tail_bytes, speech_above
-from twowire.caller.stream import Tick, TwilioCaller
+from twowire.caller.stream import Tick
 from twowire.caller.timeline import Moment, Timeline
 
 KEY_SPACING_S = 0.24  # four keys a second: a quick hand
 
 
-class Conversation:
-    """Runs a plan on a stream. ``advance`` before every ``receive``; drain ``poll`` and ``heard`` after each."""
+class CallerLine(Protocol):
+    """The caller's end of a door, with a 20 ms media clock of its own. ``now`` is monotonic seconds."""
 
-    def __init__(self, ids: StreamIds, parameters: dict[str, str], plan: Plan, now: float) -> None:
-        self.stream = TwilioCaller(ids, parameters, now)
+    ended: bool
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Caller's audio that is left to send."""
+
+    @property
+    def agent_buffered(self) -> bool:
+        """True while there is agent's audio left to play."""
+
+    def media_s(self, now: float) -> float:
+        """``now`` on the media clock."""
+
+    def next_due(self) -> float:
+        """When the next tick is due."""
+
+    def tick(self, now: float) -> Tick:
+        """Send 20 ms and hear 20 ms. Run once per due time, however late."""
+
+    def speak(self, ulaw: bytes) -> None:
+        """Say this from the next tick on, after what is being said."""
+
+    def press(self, digit: str) -> None:
+        """Press a key."""
+
+    def hang_up(self) -> None:
+        """End the call; no tick may follow."""
+
+
+class Conversation:
+    """Runs a plan on a line. ``advance`` before anything the line received; drain ``heard`` after it."""
+
+    def __init__(self, line: CallerLine, plan: Plan) -> None:
+        self.line = line
         self.script = CallScript(plan)
         self.left: str | None = None
         """Why the caller hung up; None while it has not."""
@@ -35,44 +68,36 @@ class Conversation:
 
     @property
     def ended(self) -> bool:
-        return self.stream.ended
+        return self.line.ended
 
     def next_deadline(self) -> float:
         """When ``advance`` has something to do."""
-        return self.stream.next_due()
+        return self.line.next_due()
 
     def advance(self, now: float) -> None:
         """Do every tick that is due."""
-        while not self.stream.ended and self.stream.next_due() <= now:
+        while not self.line.ended and self.line.next_due() <= now:
             self._tick(now)
 
-    def receive(self, text: str | bytes, now: float) -> None:
-        """Take one message of the agent's side, which arrived at ``now``."""
-        message = self.stream.receive(text)
-        at_s = round(self.stream.media_s(now), 4)
-        match message:
-            case Clear():
-                self._agent.cut()
-                self._clears_s.append(at_s)
-            case Mark():
-                self._marks.append(Moment(at_s, message.mark.name))
-            case Media() | None:
-                pass  # audio counts when it is heard; what Twilio refuses is in the stream's violations
+    def cleared(self, now: float) -> None:
+        """The agent's side took back what was not played yet."""
+        self._agent.cut()
+        self._clears_s.append(round(self.line.media_s(now), 4))
+
+    def marked(self, name: str, now: float) -> None:
+        """The agent's side set a mark."""
+        self._marks.append(Moment(round(self.line.media_s(now), 4), name))
 
     def agent_left(self) -> None:
-        """The application closed the stream."""
-        self.stream.ended = True
+        """The agent's side ended the call."""
+        self.line.ended = True
         self.script.end()
-
-    def poll(self) -> str | None:
-        """The next text to send."""
-        return self.stream.poll()
 
     def timeline(self) -> Timeline:
         return Timeline(self._agent.all(), self._caller.all(), self._clears_s, self._keys, self._marks, self._said)
 
     def _tick(self, now: float) -> None:
-        tick = self.stream.tick(now)
+        tick = self.line.tick(now)
         at_s = tick.index * FRAME_MS / 1_000
         self.heard.append(tick)
         self.late_s.append(tick.late_s)
@@ -83,15 +108,15 @@ class Conversation:
             at_s,
             self._agent.open_since_s,
             agent_voiced=voiced,
-            agent_buffered=self.stream.agent_buffered,
-            talking=self.stream.unsent_bytes > self._silent_tail_bytes or bool(self._unpressed),
+            agent_buffered=self.line.agent_buffered,
+            talking=self.line.unsent_bytes > self._silent_tail_bytes or bool(self._unpressed),
         )
         self._do(action, at_s)
         if self._unpressed and at_s >= self._next_key_s and not self.ended:
             key = self._unpressed.popleft()
             self._keys.append(Moment(at_s, key))
             self._next_key_s = round(at_s + KEY_SPACING_S, 3)
-            self.stream.press(key)
+            self.line.press(key)
 
     def _do(self, action: Action | None, at_s: float) -> None:
         match action:
@@ -99,11 +124,11 @@ class Conversation:
                 self._said.append(Moment(at_s, label))
                 self._speech_above = speech_above(ulaw)
                 self._silent_tail_bytes = silent_tail_bytes(ulaw, self._speech_above)
-                self.stream.speak(ulaw)
+                self.line.speak(ulaw)
             case Press(keys):
                 self._unpressed.extend(keys)
             case HangUp(reason):
                 self.left = reason
-                self.stream.hang_up()
+                self.line.hang_up()
             case None:
                 pass

@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 
 from twowire.caller.addresses import Addresses
-from twowire.caller.conversation import Conversation
 from twowire.caller.messages import StreamIds
 from twowire.caller.recording import CallRecording
 from twowire.caller.script import Plan
+from twowire.caller.twilio_conversation import TwilioConversation
 from twowire.caller.twiml import MAX_TWIML_BYTES, Response, TwimlError, Verb, parse_twiml
 
 VOICE_PATH = "/twilio/voice"
@@ -44,7 +44,7 @@ class CallResult:
     """All that is known of a call after it."""
 
     call_sid: str
-    conversation: Conversation
+    conversation: TwilioConversation
     answer_s: float
     """Webhook sent to stream open."""
     ended_by: str
@@ -77,7 +77,7 @@ class CallSession:
             socket = await self._open_stream(http, answer.stream.url)
             now = asyncio.get_running_loop().time()
             ids = StreamIds(self._dialled.account_sid, self._dialled.call_sid, "MZ" + secrets.token_hex(16))
-            conversation = Conversation(ids, answer.stream.parameters, self._plan, now)
+            conversation = TwilioConversation(ids, answer.stream.parameters, self._plan, now)
             try:
                 await talk(conversation, socket, recording)
             finally:
@@ -183,7 +183,7 @@ class CallSession:
 
 
 async def talk(
-    conversation: Conversation, socket: aiohttp.ClientWebSocketResponse, recording: CallRecording | None
+    conversation: TwilioConversation, socket: aiohttp.ClientWebSocketResponse, recording: CallRecording | None
 ) -> None:
     """Run a conversation on an open socket until one side ends it. Takes no decision of its own."""
     clock = asyncio.get_running_loop().time
