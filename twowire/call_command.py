@@ -153,7 +153,8 @@ def _place(
     from twowire.caller.addresses import Addresses
     from twowire.caller.recording import CallRecording
     from twowire.caller.report import as_json, as_text, succeeded
-    from twowire.caller.session import CallRefusedError, CallSession, CannotConnectError, Dialled
+    from twowire.caller.result import CallRefusedError, CannotConnectError
+    from twowire.caller.session import CallSession, Dialled
 
     for option, address in (("--url", url), ("--public-url", public_url)):
         if address is not None and not address.startswith(("http://", "https://")):

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from twowire.caller.decision_strip import decision_strip
-from twowire.caller.session import CallResult
+from twowire.caller.result import CallResult
 
 NO_VALUE = "–"
+_OPENED = {"twilio": "webhook sent → stream open", "sip": "INVITE sent → answered"}
 
 
 def succeeded(result: CallResult) -> bool:
@@ -27,13 +28,14 @@ def as_json(result: CallResult, recording: str | None) -> dict[str, Any]:
     conversation = result.conversation
     timeline = conversation.timeline()
     return {
-        "call": result.call_sid,
+        "call": result.call,
+        "door": result.door,
         "ok": succeeded(result),
         "answer_s": round(result.answer_s, 4),
         "first_audio_s": timeline.first_audio_s,
         "ended_by": result.ended_by,
         "close_code": result.close_code,
-        "after": [str(verb) for verb in result.after],
+        "after": list(result.after),
         "after_trouble": result.after_trouble or None,
         "unanswered": conversation.script.unanswered,
         "barge_in_missed": conversation.script.barge_in_missed,
@@ -43,7 +45,8 @@ def as_json(result: CallResult, recording: str | None) -> dict[str, Any]:
             for barge_in in timeline.barge_ins()
         ],
         "timeline": asdict(timeline),
-        "violations": conversation.stream.violations,
+        "violations": result.violations,
+        "media": result.media or None,
         "tick_late_ms": {"p50": late_ms(result, 0.5), "p99": late_ms(result, 0.99), "max": late_ms(result, 1.0)},
         "recording": recording,
         "record": result.record or None,
@@ -64,7 +67,7 @@ def as_text(result: CallResult, recording: str | None) -> str:
 
 
 def _timeline(result: CallResult) -> list[str]:
-    lines = [f"Timeline of call {result.call_sid} (s since the stream began)"]
+    lines = [f"Timeline of call {result.call} (s since the stream began)"]
     for start_s, end_s, what in result.conversation.timeline().lines():
         until = f"– {end_s:7.2f}" if end_s is not None else " " * 9
         lines.append(f"  {start_s:7.2f} {until}  {what}")
@@ -74,8 +77,8 @@ def _timeline(result: CallResult) -> list[str]:
 def _latencies(result: CallResult) -> list[str]:
     timeline = result.conversation.timeline()
     rows = [
-        ("webhook sent → stream open", _ms(result.answer_s)),
-        ("stream open → agent heard", _ms(timeline.first_audio_s)),
+        (_OPENED[result.door], _ms(result.answer_s)),
+        ("media open → agent heard", _ms(timeline.first_audio_s)),
     ]
     for reply in timeline.replies():
         what = "key pressed" if reply.by == "key" else "caller silent"
@@ -135,8 +138,11 @@ def _end(result: CallResult, recording: str | None) -> list[str]:
         "timeout": "the caller gave up after --timeout",
         "agent": "the agent ended the call",
     }[result.ended_by]
-    after = ", ".join(map(str, result.after)) or result.after_trouble or "nothing"
-    lines = [f"End: {by}; Twilio would go on with: {after}"]
+    after = ", ".join(result.after) or result.after_trouble or "nothing"
+    goes_on = f"; Twilio would go on with: {after}" if result.door == "twilio" else ""
+    lines = [f"End: {by}{goes_on}"]
+    if result.media:
+        lines.append("Media: " + ", ".join(f"{count} {what}" for what, count in result.media.items()))
     if recording is not None:
         lines.append(f"Recording: {recording} (left: caller, right: agent as heard)")
     if not result.conversation.timeline().agent:
@@ -145,7 +151,7 @@ def _end(result: CallResult, recording: str | None) -> list[str]:
         lines.append(f"The agent did not answer {script.unanswered} time(s).")
     if script.barge_in_missed:
         lines.append("The agent had finished before the time of --barge-in-at: nobody was interrupted.")
-    lines += [f"Twilio would have refused: {violation}" for violation in result.conversation.stream.violations]
+    lines += [f"Against the rules of the door: {violation}" for violation in result.violations]
     return lines
 
 

@@ -3,30 +3,21 @@
 import asyncio
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 
 from twowire.caller.addresses import Addresses
+from twowire.caller.gateway_record import fetch_record
 from twowire.caller.messages import StreamIds
 from twowire.caller.recording import CallRecording
+from twowire.caller.result import CallRefusedError, CallResult, CannotConnectError
 from twowire.caller.script import Plan
 from twowire.caller.twilio_conversation import TwilioConversation
-from twowire.caller.twiml import MAX_TWIML_BYTES, Response, TwimlError, Verb, parse_twiml
+from twowire.caller.twiml import MAX_TWIML_BYTES, Response, TwimlError, parse_twiml
 
 VOICE_PATH = "/twilio/voice"
 HTTP_TIMEOUT_S = 15.0  # Twilio's own limit for webhooks
-RECORD_WAIT_S = 3.0  # the gateway notices the end of a stream at once, its last figures follow within a chunk
-RECORD_POLL_S = 0.1
 MAX_REDIRECTS = 5
-
-
-class CallRefusedError(Exception):
-    """The gateway did not take the call; the text says why and what to do."""
-
-
-class CannotConnectError(Exception):
-    """Nothing answers at the address; the text names it and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +28,6 @@ class Dialled:
     callee: str
     account_sid: str = "AC" + "0" * 32
     call_sid: str = field(default_factory=lambda: "CA" + secrets.token_hex(16))
-
-
-@dataclass(slots=True)
-class CallResult:
-    """All that is known of a call after it."""
-
-    call_sid: str
-    conversation: TwilioConversation
-    answer_s: float
-    """Webhook sent to stream open."""
-    ended_by: str
-    """Why the caller left, or ``agent``: the gateway closed the stream."""
-    close_code: int | None = None
-    after: tuple[Verb, ...] = ()
-    """The verbs Twilio would carry out next; empty when the call was over."""
-    after_trouble: str = ""
-    record: dict[str, Any] = field(default_factory=dict)
-    record_trouble: str = ""
 
 
 class CallSession:
@@ -83,9 +56,11 @@ class CallSession:
             finally:
                 await socket.close()
             ended_by = conversation.left or "agent"
-            result = CallResult(ids.call_sid, conversation, now - dialled_at, ended_by, socket.close_code)
+            result = CallResult(ids.call_sid, "twilio", conversation, now - dialled_at, ended_by, socket.close_code)
+            result.violations = conversation.stream.violations
             await self._follow(http, answer, result)
-            await self._fetch_record(http, result)
+            url = self._addresses.reach(self._addresses.public(f"/api/calls/{ids.call_sid}"))
+            await fetch_record(http, url, self._api_token, result)
             return result
 
     async def _dial(self, http: aiohttp.ClientSession, url: str) -> Response:
@@ -94,7 +69,7 @@ class CallSession:
             status, body = await self._post(http, url, "ringing")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise CannotConnectError(
-                f"cannot reach a gateway at {reached} ({error or type(error).__name__}); "
+                f"cannot reach a gateway at {reached} ({str(error) or type(error).__name__}); "
                 "start one with `twowire demo`, or give its address with --url"
             ) from None
         if status == 403:
@@ -122,7 +97,7 @@ class CallSession:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise CannotConnectError(
                 f"the call was answered, but nothing serves its media stream at {reached} "
-                f"({error or type(error).__name__}); --public-url maps the gateway's own address to --url"
+                f"({str(error) or type(error).__name__}); --public-url maps the gateway's own address to --url"
             ) from None
 
     async def _post(self, http: aiohttp.ClientSession, url: str, call_status: str) -> tuple[int, bytes]:
@@ -143,7 +118,8 @@ class CallSession:
     async def _follow(self, http: aiohttp.ClientSession, answer: Response, result: CallResult) -> None:
         """Find out what Twilio does when the stream has ended: the action's TwiML, or the verbs behind it."""
         assert answer.stream is not None, "the call had a stream"
-        result.after, url = answer.verbs, answer.stream.action
+        verbs, url = answer.verbs, answer.stream.action
+        result.after = tuple(map(str, verbs))
         status = "in-progress" if result.ended_by == "agent" else "completed"
         for _ in range(MAX_REDIRECTS):
             if url is None:
@@ -152,34 +128,15 @@ class CallSession:
                 code, body = await self._post(http, url, status)
                 if code != 200:
                     raise TwimlError(f"HTTP {code}")
-                result.after = parse_twiml(body, url).verbs
+                verbs = parse_twiml(body, url).verbs
             except (TwimlError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                result.after, result.after_trouble = (), f"{url}: {error or type(error).__name__}"
+                result.after, result.after_trouble = (), f"{url}: {str(error) or type(error).__name__}"
                 return
-            first = result.after[0] if result.after else None
+            result.after = tuple(map(str, verbs))
+            first = verbs[0] if verbs else None
             url = first.text if first is not None and first.name == "Redirect" else None
         if url is not None:
             result.after_trouble = f"more than {MAX_REDIRECTS} redirects"
-
-    async def _fetch_record(self, http: aiohttp.ClientSession, result: CallResult) -> None:
-        """Ask the gateway for its record until the call has ended there too."""
-        url = self._addresses.reach(self._addresses.public(f"/api/calls/{result.call_sid}"))
-        headers = {"Authorization": f"Bearer {self._api_token}"}
-        try:
-            async with asyncio.timeout(RECORD_WAIT_S):
-                while True:
-                    async with http.get(url, headers=headers) as response:
-                        if response.status == 401:
-                            result.record_trouble = "the API token was refused; set --api-token or TWOWIRE_API_TOKEN"
-                            return
-                        if response.status == 200:
-                            result.record = await response.json()
-                    if result.record.get("state", "live") != "live":
-                        return
-                    await asyncio.sleep(RECORD_POLL_S)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            if not result.record:
-                result.record_trouble = f"no record at {url}: {error or type(error).__name__}"
 
 
 async def talk(
