@@ -1,0 +1,89 @@
+"""What a media stream asks of the agreement it carries out: the shape that ``gateway.sdp.plan.MediaPlan`` has."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Address = tuple[str, int]
+
+
+class Named(Protocol):
+    """A member of an enumeration, by its name in SDP."""
+
+    @property
+    def value(self) -> Any: ...
+
+
+class Ways(Protocol):
+    """The direction of media as we see it (RFC 3264 §5.1)."""
+
+    @property
+    def sends(self) -> bool: ...
+
+    @property
+    def receives(self) -> bool: ...
+
+
+class Keys(Protocol):
+    """SRTP master keys with their salts."""
+
+    @property
+    def suite(self) -> Named: ...
+
+    @property
+    def local_key(self) -> bytes: ...
+
+    @property
+    def remote_key(self) -> bytes: ...
+
+
+class AgreedMedia(Protocol):
+    """One audio stream. Payload types ``_out`` are what the peer wants to receive, ``_in`` what it will send."""
+
+    @property
+    def codec(self) -> Named: ...
+
+    @property
+    def payload_type_out(self) -> int: ...
+
+    @property
+    def payload_type_in(self) -> int: ...
+
+    @property
+    def dtmf_out(self) -> int | None: ...
+
+    @property
+    def dtmf_in(self) -> int | None: ...
+
+    @property
+    def cn_in(self) -> int | None: ...
+
+    @property
+    def ptime_ms(self) -> int: ...
+
+    @property
+    def remote(self) -> Address: ...
+
+    @property
+    def remote_rtcp(self) -> Address: ...
+
+    @property
+    def rtcp_mux(self) -> bool: ...
+
+    @property
+    def direction(self) -> Ways: ...
+
+    @property
+    def security(self) -> Keys | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamIdentity:
+    """Who we are in RTP, drawn by chance once per call (RFC 3550 §8, RFC 7022).
+
+    ``first_seq`` belongs below 2**15 when media may be encrypted (see ``sender.SenderConfig``).
+    """
+
+    ssrc: int
+    first_seq: int
+    first_timestamp: int
+    cname: str
