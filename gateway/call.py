@@ -19,11 +19,12 @@ from gateway.effects import (
     NoteTranscript,
     NoteTurnEnded,
     SendAudio,
+    SendKeys,
     SendMark,
     SendUp,
     TurnEnd,
 )
-from gateway.events import CallEvent, GatewayStopping, KeyPressed, LegEnded, MarkPlayed, WorkerSaid
+from gateway.events import CallEvent, GatewayStopping, KeyPressed, LegEnded, MarkPlayed, WorkerSaid, is_keys
 from gateway.seams import CallSetup
 from gateway.turn.chunker import Chunk, Chunker
 from gateway.turn.ledger import Ledger
@@ -287,7 +288,9 @@ class Call:
         self._feed_leg(now)
 
     def _receive_tool_call(self, call: ToolCall, now: float) -> None:
-        if call.name not in AGENT_ACTIONS or (call.name == "transfer" and not call.arguments.get("to")):
+        if call.name == "send_keys" and is_keys(call.arguments.get("keys", "")):
+            self._effects.append(SendKeys(call.arguments["keys"]))
+        elif call.name not in AGENT_ACTIONS or (call.name == "transfer" and not call.arguments.get("to")):
             self._effects.append(NoteDropped("unknown_action"))
         elif call.turn != NO_TURN and call.turn == self._newest_turn and self._turns.has_floor:
             self._after_turn = EndLeg(call.name, call.arguments)

@@ -1,6 +1,6 @@
 """What a call wants done: the outputs of ``gateway.call``, in the imperative.
 
-``SendUp`` goes to the bus, ``SendAudio SendMark ClearAudio EndLeg`` to the leg, the rest is
+``SendUp`` goes to the bus, ``SendAudio SendMark SendKeys ClearAudio EndLeg`` to the leg, the rest is
 kept by the runner for metrics and the call's record.
 """
 
@@ -29,6 +29,13 @@ class SendMark:
     """Ask the leg to report when everything sent so far has been played."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendKeys:
+    """Press keys on the leg: the agent works a menu at the other end, or opens a door."""
+
+    keys: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,7 @@ Effect = (
     SendUp
     | SendAudio
     | SendMark
+    | SendKeys
     | ClearAudio
     | EndLeg
     | NoteDecision

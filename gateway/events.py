@@ -4,6 +4,14 @@ from dataclasses import dataclass
 
 from wire.messages import DownMessage
 
+MAX_KEYS = 64
+_KEYS = frozenset("0123456789*#ABCD")
+
+
+def is_keys(text: str) -> bool:
+    """True for one or more keys of a telephone (RFC 4733 §3.2)."""
+    return 0 < len(text) <= MAX_KEYS and _KEYS.issuperset(text)
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSaid:

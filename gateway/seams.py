@@ -43,6 +43,9 @@ class Leg(Protocol):
     def send_mark(self, name: str) -> None:
         """Report ``MarkPlayed(name)`` once everything sent so far was played."""
 
+    def send_keys(self, keys: str) -> None:
+        """Press keys, one after the other; a door that cannot ignores it."""
+
     def clear(self) -> None:
         """Drop what was sent and not played yet."""
 

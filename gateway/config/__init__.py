@@ -25,6 +25,7 @@ class GatewayConfig(BaseSettings):
     gateway_id: str = Field(default_factory=process_id, description="unique name of this process")
     twilio_auth_token: SecretStr = Field(description="auth token of the Twilio account; requests are checked with it")
     api_token: SecretStr = Field(description="bearer token of /api")
+    sip_file: Path | None = Field(None, description="file that opens the SIP door: listeners, trunks (docs/SIP.md)")
     agent: str = Field("front-desk", description="agent that answers")
     drain_limit_s: float = Field(3_600.0, ge=0, description="how long live calls may go on after SIGTERM")
     max_call_s: float = Field(3_600.0, gt=0, description="longest call")

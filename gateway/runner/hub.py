@@ -192,7 +192,11 @@ class CallHub:
             decisions=len(record.decisions),
             missing_decisions=session.call.stats()["missing_decisions"],
         )
-        task = self._loop.create_task(self._release(record.call))
+        self.give_up(record.call)
+
+    def give_up(self, call: CallId) -> None:
+        """Give the slot of a call back: it has ended, or it was admitted and never began."""
+        task = self._loop.create_task(self._release(call))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

@@ -17,6 +17,7 @@ from gateway.effects import (
     NoteTranscript,
     NoteTurnEnded,
     SendAudio,
+    SendKeys,
     SendMark,
     SendUp,
     TurnEnd,
@@ -154,6 +155,8 @@ class CallSession:
                 self._leg.send_mark(name)
             case ClearAudio():
                 self._leg.clear()
+            case SendKeys(keys):
+                self._leg.send_keys(keys)
             case NoteFirstAudio(_, latency_s):
                 self._first_audio.observe(latency_s)
                 self.record.note_first_audio(effect)

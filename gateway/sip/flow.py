@@ -36,3 +36,12 @@ class Flow:
     local: Address
     remote: Address
     connection: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place a request may be sent to, as RFC 3263 finds it. ``server_name``: whose certificate TLS must show."""
+
+    transport: Transport
+    address: Address
+    server_name: str = ""

@@ -30,6 +30,9 @@ class TwilioLeg:
     def send_mark(self, name: str) -> None:
         self._send(self._writer.mark(name))
 
+    def send_keys(self, keys: str) -> None:
+        """Not over a media stream: Twilio takes keys from TwiML only."""
+
     def clear(self) -> None:
         self._send(self._writer.clear)
 

@@ -12,6 +12,7 @@ from gateway.effects import (
     NoteFirstAudio,
     NoteTurnEnded,
     SendAudio,
+    SendKeys,
     SendMark,
     TurnEnd,
 )
@@ -266,6 +267,14 @@ def test_a_tail_of_a_turn_that_never_came_is_counted():
     driven = speaking(4_000)
     driven.call.receive(WorkerSaid(done(driven, 1, 7_200)), 0.4)
     assert driven.call.stats()["lost_speech_samples"] == 3_200
+
+
+def test_keys_of_the_agent_are_pressed_at_once_and_the_call_goes_on():
+    driven = Driven()
+    driven.call.receive(WorkerSaid(ToolCall(CALL, 0, 0, "send_keys", {"keys": "12#"})), 0.1)
+    driven.drain()
+    assert [effect.keys for effect in driven.of(SendKeys)] == ["12#"]
+    assert not driven.call.ended
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("lookup_order", {}), ("transfer", {}), ("", {"to": "+1"})])

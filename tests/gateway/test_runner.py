@@ -40,6 +40,9 @@ class FakeLeg:
     def send_mark(self, name: str) -> None:
         self.told.append(f"mark {name}")
 
+    def send_keys(self, keys: str) -> None:
+        self.told.append(f"keys {keys}")
+
     def clear(self) -> None:
         self.told.append("clear")
 

@@ -1,0 +1,131 @@
+"""What the payload types of an audio stream mean, in both directions of reading and writing (RFC 3551, RFC 8866 §6.6)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.sdp.description import Attribute, Media
+
+CLOCK_HZ = 8_000
+"""The RTP clock of every codec here; G.722 has it by an old mistake that stays (RFC 3551 §4.5.2)."""
+
+CN_TYPE = 13  # RFC 3389 §4
+DTMF_TYPE = 101  # what most peers use: fewer of them stumble
+DTMF_EVENTS = "0-15"
+_KEYS = frozenset(range(12))  # 0-9, * and #
+
+MIN_PTIME_MS = 10
+MAX_PTIME_MS = 60
+
+
+class MediaCodec(StrEnum):
+    """The codecs we speak, by their names in ``a=rtpmap``."""
+
+    PCMU = "PCMU"
+    PCMA = "PCMA"
+    G722 = "G722"
+
+    @property
+    def payload_type(self) -> int:
+        """The static one (RFC 3551 §6)."""
+        return _STATIC[self]
+
+
+_STATIC = {MediaCodec.PCMU: 0, MediaCodec.PCMA: 8, MediaCodec.G722: 9}
+_WITHOUT_RTPMAP = {0: "pcmu", 8: "pcma", 9: "g722", CN_TYPE: "cn"}
+_CODECS = {codec.value.lower(): codec for codec in MediaCodec}
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """The formats of one stream that we know. ``codecs``: in the order of the ``m=`` line, each with its payload type."""
+
+    codecs: dict[MediaCodec, int]
+    dtmf: int | None = None
+    dtmf_takes_keys: bool = False
+    """False when the peer's events leave out keys of a telephone (RFC 4733 §2.4.1)."""
+    cn: int | None = None
+
+
+def read_formats(media: Media) -> Formats:
+    """Read ``m=``, ``a=rtpmap`` and ``a=fmtp``. Formats that we do not know are left out, faulty ones too."""
+    names, parameters = _maps(media, "rtpmap"), _maps(media, "fmtp")
+    codecs: dict[MediaCodec, int] = {}
+    dtmf = cn = None
+    for text in media.formats:
+        number = _payload_type(text)
+        if number is None:
+            continue
+        name, rate_hz, channels = _encoding(names.get(number, _WITHOUT_RTPMAP.get(number, "")))
+        if channels != 1 or rate_hz not in (CLOCK_HZ, 16_000 if name == "g722" else CLOCK_HZ):
+            continue  # G722/16000 is a common slip of the pen; its clock is 8 kHz all the same
+        if name in _CODECS:
+            codecs.setdefault(_CODECS[name], number)
+        elif name == "telephone-event" and dtmf is None:
+            dtmf = number
+        elif name == "cn" and cn is None:
+            cn = number
+    return Formats(codecs, dtmf, dtmf is not None and _takes_keys(parameters.get(dtmf, DTMF_EVENTS)), cn)
+
+
+def write_formats(codecs: dict[MediaCodec, int], dtmf: int | None, cn: int | None) -> tuple[list[str], list[Attribute]]:
+    """The formats of an ``m=`` line, and the attributes that explain them."""
+    formats = [(number, f"{codec.value}/{CLOCK_HZ}") for codec, number in codecs.items()]
+    if cn is not None:
+        formats.append((cn, f"CN/{CLOCK_HZ}"))
+    if dtmf is not None:
+        formats.append((dtmf, f"telephone-event/{CLOCK_HZ}"))
+    attributes = [Attribute("rtpmap", f"{number} {name}") for number, name in formats]
+    if dtmf is not None:
+        attributes.append(Attribute("fmtp", f"{dtmf} {DTMF_EVENTS}"))
+    return [str(number) for number, _ in formats], attributes
+
+
+def read_ptime(media: Media, default_ms: int) -> int:
+    """The milliseconds of audio the writer wants in a packet (RFC 8866 §6.4): tens from 10 to 60, within ``maxptime``."""
+    asked = _whole(media.get("ptime")) or default_ms
+    most = _whole(media.get("maxptime")) or MAX_PTIME_MS
+    return max(MIN_PTIME_MS, min(asked, most, MAX_PTIME_MS) // 10 * 10)
+
+
+def _whole(value: str | None) -> int:
+    whole = (value or "").partition(".")[0].strip()
+    return int(whole) if whole.isascii() and whole.isdigit() and len(whole) <= 6 else 0
+
+
+def _maps(media: Media, name: str) -> dict[int, str]:
+    """``a=name:<payload type> <rest>``, the first of each payload type."""
+    maps: dict[int, str] = {}
+    for value in media.get_all(name):
+        text, _, rest = value.partition(" ")
+        number = _payload_type(text)
+        if number is not None:
+            maps.setdefault(number, rest.strip())
+    return maps
+
+
+def _payload_type(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 127 else None
+
+
+def _encoding(text: str) -> tuple[str, int, int]:
+    """Name in lower case, clock, channels. No clock is 8 kHz: some phones leave it out."""
+    name, rate, channels, *_ = (*text.split("/"), "", "")
+    return name.strip().lower(), _whole(rate) if rate else CLOCK_HZ, _whole(channels) if channels else 1
+
+
+def _takes_keys(events: str) -> bool:
+    found: set[int] = set()
+    for low, high in _ranges(events):
+        found.update(range(low, min(high, 255) + 1))
+    return found >= _KEYS
+
+
+def _ranges(events: str) -> Iterator[tuple[int, int]]:
+    for part in events.removeprefix("events=").split(",")[:64]:
+        low, dash, high = (piece.strip() for piece in part.partition("-"))
+        if low.isascii() and low.isdigit() and len(low) <= 3:
+            if not dash:
+                yield int(low), int(low)
+            elif high.isascii() and high.isdigit() and len(high) <= 3:
+                yield int(low), int(high)

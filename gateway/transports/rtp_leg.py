@@ -1,0 +1,138 @@
+"""The media of one SIP call: its sockets, its stream, and the call's side of both."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from time import monotonic
+
+from gateway.events import KeyPressed
+from gateway.rtp.media_plan import Address
+from gateway.rtp.stream import MediaStream, SendRtcp
+from gateway.runner.session import CallSession
+from gateway.seams import PlayoutProfile
+from gateway.transports.rtp_ports import PortPair
+
+RTP_PLAYOUT = PlayoutProfile(
+    lead_s=0.1,  # the leg is ours: what it has not sent yet is taken back at once, so the lead only saves wake-ups
+    piece_s=0.06,
+    marks=False,
+)
+
+_MAX_DATAGRAM = 2_048
+_MAX_EARLY_BYTES = 8_000 * 4  # audio that came before the call had begun
+
+EndLeg = Callable[[str, Mapping[str, str]], None]
+
+
+class RtpLeg:
+    """Sends one packet per tick and hands on what arrives. The seam ``gateway.seams.Leg``."""
+
+    def __init__(self, pair: PortPair, stream: MediaStream, on_end: EndLeg) -> None:
+        self.stream = stream
+        self.port = pair.port
+        self.send_errors = 0
+        self._pair = pair
+        self._on_end = on_end
+        self._session: CallSession | None = None
+        self._early = bytearray()
+        self._rtp = pair.rtp
+        self._receive = stream.receive
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(pair.rtp.fileno(), self._read_rtp)
+        self._loop.add_reader(pair.rtcp.fileno(), self._read_rtcp)
+        self.closed = False
+
+    def begin(self, session: CallSession) -> None:
+        """The call has begun: give it what was heard so far, and all that follows."""
+        self._session = session
+        early, self._early = bytes(self._early), bytearray()
+        if early:
+            session.receive_media(early)
+
+    def send_audio(self, payload: bytes) -> None:
+        self.stream.queue_audio(payload)
+
+    def send_mark(self, name: str) -> None:
+        """Never asked for: our own clock tells what was played."""
+
+    def send_keys(self, keys: str) -> None:
+        if self.stream.can_send_dtmf:
+            self.stream.send_dtmf(keys)
+
+    def clear(self) -> None:
+        self.stream.clear()
+
+    def end(self, action: str, arguments: Mapping[str, str]) -> None:
+        self._session = None
+        self._on_end(action, arguments)
+
+    def tick(self, now: float) -> None:
+        """Every 20 ms: send what is due, take what the receiver fills in by itself."""
+        stream = self.stream
+        datagram = stream.tick(now)
+        while datagram is not None:
+            self._send(datagram)
+            datagram = stream.next_datagram() if stream.pending else None
+        if now >= stream.next_deadline():
+            audio = stream.handle_deadline(now)
+            if audio:
+                self._give(audio)
+        while (effect := stream.poll()) is not None:
+            self._perform(effect)
+
+    def close(self) -> None:
+        """Say goodbye in RTCP and give the ports back; harmless twice."""
+        if self.closed:
+            return
+        self.stream.end(monotonic())
+        while (effect := self.stream.poll()) is not None:
+            self._perform(effect)
+        self.closed = True
+        self._session = None
+        for sock in (self._pair.rtp, self._pair.rtcp):
+            self._loop.remove_reader(sock.fileno())
+        self._pair.close()
+
+    def _read_rtp(self) -> None:
+        try:
+            datagram, source = self._rtp.recvfrom(_MAX_DATAGRAM)
+        except OSError:
+            return  # nothing there after all, or the peer's port is closed: RTCP and the time-out tell
+        audio = self._receive(datagram, source, monotonic())
+        if audio:
+            self._give(audio)
+
+    def _read_rtcp(self) -> None:
+        try:
+            datagram, source = self._pair.rtcp.recvfrom(_MAX_DATAGRAM)
+        except OSError:
+            return
+        self.stream.receive_rtcp(datagram, source, monotonic())
+
+    def _give(self, audio: bytes) -> None:
+        session = self._session
+        if session is not None:
+            session.receive_media(audio)
+        elif len(self._early) < _MAX_EARLY_BYTES:
+            self._early += audio
+
+    def _perform(self, effect: KeyPressed | SendRtcp) -> None:
+        if isinstance(effect, KeyPressed):
+            if self._session is not None:
+                self._session.post(effect)
+            return
+        mux = self.stream.rtcp_mux
+        remote = self.stream.remote_rtcp
+        if remote is not None:
+            self._send_to(self._pair.rtp if mux else self._pair.rtcp, effect.datagram, remote)
+
+    def _send(self, datagram: bytes | bytearray) -> None:
+        remote = self.stream.remote
+        if remote is not None:
+            self._send_to(self._rtp, datagram, remote)
+
+    def _send_to(self, sock: socket.socket, datagram: bytes | bytearray, remote: Address) -> None:
+        try:
+            sock.sendto(datagram, remote)
+        except OSError:
+            self.send_errors += 1  # an unreachable peer: the time-out ends the call, not one lost packet
