@@ -13,10 +13,12 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from gateway.call import CallLimits
 from gateway.config import GatewayConfig
+from gateway.config.sip import SipConfig
 from gateway.metrics import GatewayMetrics
 from gateway.runner.decision_log import DecisionLog
 from gateway.runner.hub import CallHub
 from gateway.transports.front_door import FrontDoor
+from gateway.transports.sip_door import SipDoor
 from gateway.transports.twilio_hooks import TwilioHooks
 from gateway.web.operations import Operations
 from wire.bus.seam import Bus, OneTimeTokens, Placement
@@ -31,8 +33,16 @@ MAX_BODY_BYTES = 64 * 1024
 class Gateway:
     """One gateway process: listen, serve, drain."""
 
-    def __init__(self, config: GatewayConfig, bus: Bus, placement: Placement, tokens: OneTimeTokens) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        bus: Bus,
+        placement: Placement,
+        tokens: OneTimeTokens,
+        sip: SipConfig | None = None,
+    ) -> None:
         self._config = config
+        self._sip_config = sip
         self._bus = bus
         self._placement = placement
         self._tokens = tokens
@@ -40,6 +50,8 @@ class Gateway:
         self._hub: CallHub | None = None
         self._http: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        self.sip: SipDoor | None = None
+        """The SIP door, when there is one."""
         self.base_url = config.base_url
 
     async def start(self) -> None:
@@ -78,6 +90,9 @@ class Gateway:
         http_server = self._http.server
         assert http_server is not None, "a runner that was set up has its server"
         await self._hub.start()
+        if self._sip_config is not None:
+            self.sip = SipDoor(self._sip_config, config.agent, self._hub, metrics)
+            await self.sip.start()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: FrontDoor(http_server, hooks.upgrade), sock=listener, backlog=1024
@@ -95,6 +110,8 @@ class Gateway:
             self._server.close()
         if self._hub is not None:
             await self._hub.stop()
+        if self.sip is not None:
+            await self.sip.stop()
         if self._http is not None:
             await self._http.cleanup()
         if self._decision_log is not None:
@@ -123,15 +140,16 @@ async def run_gateway(
     bus: Bus,
     placement: Placement,
     tokens: OneTimeTokens,
-    on_ready: Callable[[str], None] = lambda url: None,
+    sip: SipConfig | None = None,
+    on_ready: Callable[[Gateway], None] = lambda gateway: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the drain.
 
-    ``on_ready`` is told the address once calls are taken.
+    ``on_ready`` is told once calls are taken.
     """
-    gateway = Gateway(config, bus, placement, tokens)
+    gateway = Gateway(config, bus, placement, tokens, sip)
     await gateway.start()
-    on_ready(gateway.base_url)
+    on_ready(gateway)
     gc.collect()
     gc.freeze()  # a full collection over all imports takes 40 ms, two ticks; what lives for ever need not be visited
     loop = asyncio.get_running_loop()

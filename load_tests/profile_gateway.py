@@ -17,10 +17,11 @@ from pathlib import Path
 
 import click
 
+from load_tests.command import end_cleanly_when_told
 from load_tests.figures import ms_per_call_second, table
 from load_tests.generator import Plan
 from load_tests.stack import Stack, StackError
-from load_tests.twilio import end_cleanly_when_told, measure
+from load_tests.twilio import measure
 from wire.bus.embedded import EmbeddedValkeyError
 
 SAMPLES_A_SECOND = 100  # each stops the gateway for about a millisecond: native stacks need it
@@ -130,9 +131,9 @@ def main(calls: int, seconds: int, every_chunks: int, answer_ms: int, functions:
                     command += ["--rate", str(SAMPLES_A_SECOND), "--duration", str(seconds), "--output", str(output)]
                     profilers.append(subprocess.Popen(command, stdout=sys.stderr))
 
-                plan = Plan(stack.gateway_url, stack.auth_token, calls, seconds + _START_S, every_chunks, answer_ms)
+                plan = Plan(stack.gateway_url, calls, seconds + _START_S, every_chunks, answer_ms)
                 try:
-                    observed = measure(plan, stack.processes, begin)
+                    observed = measure(plan, stack.auth_token, stack.processes, begin)
                 finally:
                     for profiler in profilers:
                         end(profiler)

@@ -132,9 +132,18 @@ class Report:
                 "others_core": self.others_core,
                 "noisy": self.noisy,
             },
+            **self.door_json(),
         }
         rounded: dict[str, Any] = _rounded(body)
         return rounded
+
+    def door_json(self) -> dict[str, Any]:
+        """What only the callers of this door have to tell."""
+        return {}
+
+    def door_rows(self, body: dict[str, Any]) -> list[tuple[str, str]]:
+        """The same for people, out of the whole JSON."""
+        return []
 
     def as_table(self) -> str:
         """For people."""
@@ -153,24 +162,17 @@ class Report:
                 )
                 for name, cost in body["cpu_ms_per_call_second"].items()
             ),
-            ("added latency", ", ".join(f"{name} {_ms(latency[name])}" for name in latency)),
+            ("added latency", ", ".join(f"{name} {as_ms(latency[name])}" for name in latency)),
             (
                 "answers",
                 f"{body['questions']} asked, {body['answers_missing']} missing, {body['answers_wrong']} wrong, "
                 f"{body['gaps_heard']} with a gap, {body['clears']} cleared",
             ),
-            ("decisions", f"{body['decisions']:.0f} of {body['decisions_expected']}"),
-            ("underruns", f"{body['underruns']:.0f} ({body['underrun_ms']:.0f} ms)"),
-            (
-                "bad",
-                f"damaged {body['damaged_frames']:.0f}, dropped {body['dropped_messages']:.0f}, "
-                f"stale {body['stale_messages']:.0f}, unsent {body['unsent_messages']:.0f}, "
-                f"bad input {body['bad_input']:.0f}, faults {body['call_faults']:.0f}",
-            ),
-            ("gateway means", ", ".join(f"{name} {_ms(value)}" for name, value in body["gateway_mean_ms"].items())),
+            *self.door_rows(body),
+            *self._gateway_rows(body),
             (
                 "generator",
-                "late " + ", ".join(f"{name} {_ms(value)}" for name, value in body["generator_lateness_ms"].items()),
+                "late " + ", ".join(f"{name} {as_ms(value)}" for name, value in body["generator_lateness_ms"].items()),
             ),
             (
                 "machine",
@@ -181,8 +183,23 @@ class Report:
         ]
         return table(rows)
 
+    def _gateway_rows(self, body: dict[str, Any]) -> list[tuple[str, str]]:
+        if not self.plan.gateway_url:
+            return []
+        return [
+            ("decisions", f"{body['decisions']:.0f} of {body['decisions_expected']}"),
+            ("underruns", f"{body['underruns']:.0f} ({body['underrun_ms']:.0f} ms)"),
+            (
+                "bad",
+                f"damaged {body['damaged_frames']:.0f}, dropped {body['dropped_messages']:.0f}, "
+                f"stale {body['stale_messages']:.0f}, unsent {body['unsent_messages']:.0f}, "
+                f"bad input {body['bad_input']:.0f}, faults {body['call_faults']:.0f}",
+            ),
+            ("gateway means", ", ".join(f"{name} {as_ms(value)}" for name, value in body["gateway_mean_ms"].items())),
+        ]
 
-def _ms(value: float | str | None) -> str:
+
+def as_ms(value: float | str | None) -> str:
     return f"{value:.1f} ms" if isinstance(value, float) else "missing" if value == "inf" else "none"
 
 

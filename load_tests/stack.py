@@ -4,7 +4,9 @@ Three processes besides the generator, on free ports of the loopback interface, 
 process ids whatever happens.
 """
 
+import json
 import os
+import random
 import secrets
 import socket
 import subprocess
@@ -34,6 +36,14 @@ default:
 """
 """The worker answers a chunk that ends loudly in the step that decides on it."""
 
+SIP_USER = "load"
+SIP_PASSWORD = secrets.token_hex(8)
+"""Of this run, for callers that are not on 127.0.0.1."""
+
+
+RTP_PORTS_FROM, RTP_PORTS_TO = 10_240, 32_000  # below the ports that Linux gives away by itself
+_PORTS_A_CALL = 4  # RTP and RTCP, and as many for calls that have just ended
+
 
 class StackError(Exception):
     """The system under test did not start; the text holds what it said last."""
@@ -42,9 +52,12 @@ class StackError(Exception):
 class Stack:
     """Everything a call needs, running within the ``with`` block."""
 
-    def __init__(self, slots: int, answer_ms: int) -> None:
+    def __init__(self, slots: int, answer_ms: int, *, sip: bool = False) -> None:
+        """``sip`` opens the SIP door, too."""
         self.auth_token = secrets.token_hex(16)
         self.gateway_url = ""
+        self.sip_address = (HOST, 0)
+        self._sip = sip
         self.processes: list[Process] = []
         self._slots = slots
         self._answer_ms = answer_ms
@@ -90,6 +103,9 @@ class Stack:
             "TWOWIRE_LOG_LEVEL": "warning",
             "TWOWIRE_DRAIN_LIMIT_S": "2",
         }
+        if self._sip:
+            self.sip_address = (HOST, free_udp_port())
+            environment |= sip_environment(self._directory, self.sip_address[1], rtp_ports(self._slots))
         worker = self._spawn("worker", environment)
         self._wait_ready("worker", f"http://{HOST}:{metrics_port}")
         gateway = self._spawn("serve", environment)
@@ -129,6 +145,32 @@ class Stack:
         return "\n".join((self._directory / f"{command}.log").read_text(errors="replace").splitlines()[-20:])
 
 
+def sip_environment(directory: Path, port: int, media_ports: tuple[int, int]) -> dict[str, str]:
+    """What opens the SIP door of a gateway: UDP on ``port``, calls from 127.0.0.1 without a password.
+
+    Other addresses of the loopback interface (127.0.0.2) must show the digest user ``load``.
+    """
+    file = directory / "sip.yaml"
+    trunk = {
+        "name": "load",
+        "peers": [f"{HOST}/32"],
+        "inbound": {"user": SIP_USER, "password_env": "TWOWIRE_LOAD_SIP_PASSWORD"},
+        "calls_per_s": 2_000,
+        "codecs": ["PCMU"],
+    }
+    file.write_text(json.dumps({"listen": [f"udp:{HOST}:{port}"], "rtp_ports": list(media_ports), "trunks": [trunk]}))
+    return {"TWOWIRE_SIP_FILE": str(file), "TWOWIRE_LOAD_SIP_PASSWORD": SIP_PASSWORD}
+
+
+def rtp_ports(calls: int) -> tuple[int, int]:
+    """The first and last port of a range for so many calls, at a random place so that two runs rarely meet."""
+    count = calls * _PORTS_A_CALL + 32
+    if count > RTP_PORTS_TO - RTP_PORTS_FROM:
+        raise StackError(f"expected at most {(RTP_PORTS_TO - RTP_PORTS_FROM) // _PORTS_A_CALL} calls, got {calls}")
+    first = random.randrange(RTP_PORTS_FROM, RTP_PORTS_TO - count, 2)
+    return first, first + count - 1
+
+
 def is_ready(url: str) -> bool:
     """Whether ``/readyz`` there says 200."""
     try:
@@ -142,6 +184,13 @@ def server_pid(redis_url: str) -> int:
     """The process behind a Redis address of this machine."""
     with redis.Redis.from_url(redis_url) as client:
         return int(client.info("server")["process_id"])
+
+
+def free_udp_port() -> int:
+    """A UDP port of the loopback interface that is free now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 def free_ports(count: int) -> list[int]:

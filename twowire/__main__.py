@@ -65,15 +65,24 @@ decision_log = click.option(
     show_default=True,
     help="In-process, or a Valkey of its own.",
 )
+@click.option(
+    "--sip-port",
+    type=click.IntRange(0, 65_535),
+    default=5_060,
+    show_default=True,
+    help="Port for SIP on 127.0.0.1, UDP and TCP.",
+)
+@click.option("--no-sip", is_flag=True, help="Open no SIP port.")
 @agents_dir
 @decision_log
 @log_level
-def demo(bus: str, agents_dir: Path | None, **settings: Any) -> None:
+def demo(bus: str, sip_port: int, no_sip: bool, agents_dir: Path | None, **settings: Any) -> None:
     """Gateway, bus and CPU worker in one go. No key, no GPU, no Redis, no root.
 
     Listens on 127.0.0.1 with tokens that everybody knows: not for the open network.
     """
     from gateway.config import load_config
+    from gateway.config.sip import loopback_sip
     from model_worker.config import load_worker_config
     from twowire.demo import DEMO_API_TOKEN, DEMO_AUTH_TOKEN, run_demo
     from wire.bus.embedded import EmbeddedValkeyError
@@ -87,7 +96,8 @@ def demo(bus: str, agents_dir: Path | None, **settings: Any) -> None:
         )
         worker = load_worker_config(engine="receptionist", agents_dir=agents_dir, metrics_port=0)
         configure_logs(gateway.log_level, gateway.log_format)
-        _run(run_demo(gateway, worker, "redis" if bus == "redis" else "local"))
+        sip = None if no_sip else loopback_sip(sip_port)
+        _run(run_demo(gateway, worker, "redis" if bus == "redis" else "local", sip))
     except (ConfigError, BusUnavailableError, EmbeddedValkeyError) as error:
         raise _fail(error) from None
 
@@ -97,6 +107,12 @@ def demo(bus: str, agents_dir: Path | None, **settings: Any) -> None:
 @port
 @click.option("--public-url", help="Address under which Twilio reaches this gateway, e.g. https://voice.example.com.")
 @redis_url
+@click.option(
+    "--sip",
+    "sip_file",
+    type=click.Path(path_type=Path),
+    help="File that opens the SIP door: listeners and trunks (docs/SIP.md).",
+)
 @click.option("--agent", help="Agent that answers.  [default: front-desk]")
 @decision_log
 @click.option("--drain-limit-s", type=float, help="How long live calls may go on after SIGTERM.  [default: 3600]")
@@ -109,6 +125,7 @@ def serve(**settings: Any) -> None:
     """
     from gateway.app import run_gateway
     from gateway.config import load_config
+    from gateway.config.sip import load_sip
     from wire.bus.redis_streams import Side, open_redis
     from wire.bus.seam import BusUnavailableError
     from wire.ids import GatewayId
@@ -116,11 +133,13 @@ def serve(**settings: Any) -> None:
     from wire.settings import ConfigError
 
     async def run() -> None:
-        await run_gateway(config, *open_redis(config.redis_url, GatewayId(config.gateway_id), Side.GATEWAY))
+        bus, placement, tokens = open_redis(config.redis_url, GatewayId(config.gateway_id), Side.GATEWAY)
+        await run_gateway(config, bus, placement, tokens, sip)
 
     try:
         config = load_config(**settings)
         configure_logs(config.log_level, config.log_format)
+        sip = None if config.sip_file is None else load_sip(config.sip_file)
         _run(run())
     except (ConfigError, BusUnavailableError) as error:
         raise _fail(error) from None

@@ -1,16 +1,22 @@
-"""``twowire call``: one call on a gateway, as Twilio would place it."""
+"""``twowire call``: one call on a gateway, as Twilio would place it, or as a SIP phone."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from twowire.caller.script import Plan, Press, Say, Step
 
+if TYPE_CHECKING:
+    from twowire.caller.recording import CallRecording
+    from twowire.caller.result import CallResult
+
+PASSWORD_VARIABLE = "TWOWIRE_CALL_PASSWORD"  # noqa: S105 - the name of a variable
 REFUSED = 1
 CANNOT_CONNECT = 3
 _STEP_OPTIONS = ("say", "play", "dtmf")
@@ -26,6 +32,7 @@ class _OrderedSteps(click.Command):
 
 
 @click.command(cls=_OrderedSteps)
+@click.argument("target", required=False, metavar="[SIP-URI]")
 @click.option("--say", multiple=True, metavar="TEXT", help="Speak this, with the built-in voice. Repeatable.")
 @click.option(
     "--play",
@@ -50,6 +57,14 @@ class _OrderedSteps(click.Command):
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The gateway.")
 @click.option(
     "--public-url", metavar="URL", help="The gateway's TWOWIRE_PUBLIC_URL, if it has one: signatures are over it."
+)
+@click.option("--user", metavar="NAME", help="SIP user name, for a password in TWOWIRE_CALL_PASSWORD.")
+@click.option(
+    "--srtp",
+    type=click.Choice(["none", "sdes", "dtls"]),
+    default="none",
+    show_default=True,
+    help="SIP: encrypt the media, with keys from the SDP or from DTLS.",
 )
 @click.option("--from", "caller", default="+15005550006", show_default=True, help="Number that calls.")
 @click.option("--to", "callee", default="+15005550001", show_default=True, help="Number that is called.")
@@ -77,9 +92,13 @@ def call(
     timeout: float,
     record: Path | None,
     as_json: bool,
+    target: str | None,
+    user: str | None,
+    srtp: str,
     **line: Any,
 ) -> None:
-    """Call a gateway as Twilio would, and print what was heard and how long it took.
+    """Call a gateway as Twilio would, or as a SIP phone where a SIP-URI is given, and print what was heard
+    and how long it took.
 
     Waits for the greeting to end, then says, plays and presses what it was given, in the order of the
     options, each after the agent's answer to the one before; hangs up after the last answer.
@@ -94,7 +113,9 @@ def call(
     steps = _steps(ctx.meta[__name__], say, play, dtmf)
     if barge_in_at is not None and not (steps and isinstance(steps[-1], Say)):
         raise click.UsageError("--barge-in-at needs a --say or --play to interrupt with, as the last step")
-    sys.exit(_place(Plan(steps, barge_in_at, hang_up_after, timeout), record, as_json, **line))
+    plan = Plan(steps, barge_in_at, hang_up_after, timeout)
+    caller = _twilio_caller(plan, **line) if target is None else _sip_caller(plan, target, user, srtp, **line)
+    sys.exit(_place(caller, record, as_json))
 
 
 def _steps(order: Sequence[str], say: Sequence[str], play: Sequence[Path], dtmf: Sequence[str]) -> list[Step]:
@@ -135,10 +156,12 @@ def _checked_keys(keys: str) -> str:
     return keys
 
 
-def _place(
+class _Caller(Protocol):
+    async def run(self, recording: "CallRecording | None") -> "CallResult": ...
+
+
+def _twilio_caller(
     plan: Plan,
-    record: Path | None,
-    json_wanted: bool,
     *,
     url: str,
     public_url: str | None,
@@ -146,27 +169,58 @@ def _place(
     callee: str,
     auth_token: str,
     api_token: str,
-) -> int:
-    """Place the call and print it; the exit code."""
-    import asyncio
-
+) -> _Caller:
     from twowire.caller.addresses import Addresses
-    from twowire.caller.recording import CallRecording
-    from twowire.caller.report import as_json, as_text, succeeded
-    from twowire.caller.result import CallRefusedError, CannotConnectError
     from twowire.caller.session import CallSession, Dialled
 
     for option, address in (("--url", url), ("--public-url", public_url)):
-        if address is not None and not address.startswith(("http://", "https://")):
-            raise click.UsageError(f"{option}: expected an address that starts with http:// or https://, got {address}")
-    session = CallSession(Addresses(url, public_url, auth_token), Dialled(caller, callee), plan, api_token)
+        if address is not None:
+            _check_address(option, address)
+    return CallSession(Addresses(url, public_url, auth_token), Dialled(caller, callee), plan, api_token)
+
+
+def _sip_caller(
+    plan: Plan, target: str, user: str | None, srtp: str, *, url: str, caller: str, api_token: str, **_twilio: Any
+) -> _Caller:
+    from gateway.sip.errors import SipParseError
+    from gateway.sip.trunk import Credentials, MediaSecurity
+    from gateway.sip.uri import SipUri, parse_uri
+    from twowire.caller.sip_call import SipCaller, SipDialled
+
+    _check_address("--url", url)
+    try:
+        uri = parse_uri(target)
+    except SipParseError as error:
+        raise click.UsageError(f"{target}: {error}") from None
+    if not isinstance(uri, SipUri):
+        raise click.UsageError(f"{target}: expected a sip: or sips: URI")
+    password = os.environ.get(PASSWORD_VARIABLE, "")
+    if user and not password:
+        raise click.UsageError(f"--user: put the password into {PASSWORD_VARIABLE}")
+    credentials = Credentials(user, password) if user else None
+    return SipCaller(SipDialled(uri, caller, credentials, MediaSecurity(srtp)), plan, url.rstrip("/"), api_token)
+
+
+def _check_address(option: str, address: str) -> None:
+    if not address.startswith(("http://", "https://")):
+        raise click.UsageError(f"{option}: expected an address that starts with http:// or https://, got {address}")
+
+
+def _place(caller: _Caller, record: Path | None, json_wanted: bool) -> int:
+    """Place the call and print it; the exit code."""
+    import asyncio
+
+    from twowire.caller.recording import CallRecording
+    from twowire.caller.report import as_json, as_text, succeeded
+    from twowire.caller.result import CallRefusedError, CannotConnectError
+
     with ExitStack() as stack:
         try:
             recording = None if record is None else stack.enter_context(CallRecording(record))
         except OSError as error:
             raise click.UsageError(f"--record: cannot write {record}: {error.strerror}") from None
         try:
-            result = asyncio.run(session.run(recording))
+            result = asyncio.run(caller.run(recording))
         except (CallRefusedError, CannotConnectError) as error:
             click.echo(f"Error: {error}", err=True)
             return REFUSED if isinstance(error, CallRefusedError) else CANNOT_CONNECT

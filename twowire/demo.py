@@ -6,8 +6,9 @@ from typing import Literal
 
 import click
 
-from gateway.app import run_gateway
+from gateway.app import Gateway, run_gateway
 from gateway.config import GatewayConfig
+from gateway.config.sip import SipConfig
 from model_worker.app import serving
 from model_worker.config import WorkerConfig
 from wire.bus.embedded import EmbeddedValkey
@@ -21,7 +22,7 @@ DEMO_API_TOKEN = "twowire-demo-api-token"  # noqa: S105 - likewise
 BusKind = Literal["local", "redis"]
 
 
-async def run_demo(gateway: GatewayConfig, worker: WorkerConfig, bus: BusKind) -> None:
+async def run_demo(gateway: GatewayConfig, worker: WorkerConfig, bus: BusKind, sip: SipConfig | None) -> None:
     """Serve on the gateway's address until SIGTERM or SIGINT. Raises what either side raises at its start."""
     gateway_id, worker_id = GatewayId(gateway.gateway_id), WorkerId(worker.worker_id)
     async with AsyncExitStack() as stack:
@@ -33,21 +34,26 @@ async def run_demo(gateway: GatewayConfig, worker: WorkerConfig, bus: BusKind) -
             hub = LocalHub()
             gateway_parts, worker_parts = hub.open(gateway_id), hub.open(worker_id)
         await stack.enter_async_context(serving(worker, worker_parts))
-        await run_gateway(gateway, *gateway_parts, on_ready=_say_what_next)
+        await run_gateway(gateway, *gateway_parts, sip, on_ready=_say_what_next)
 
 
-def _say_what_next(url: str) -> None:
+def _say_what_next(gateway: Gateway) -> None:
+    url = gateway.base_url
     elsewhere = "" if url.endswith(":8080") else f" --url {url}"
+    phone, softphone = "", ""
+    if gateway.sip is not None:
+        phone = f", and as a phone at {gateway.sip.uri}"
+        softphone = f'\n    twowire call{elsewhere} {gateway.sip.uri} --say "What are your opening hours?"'
     click.echo(
         f"""
-  twowire answers at {url}
+  twowire answers at {url}{phone}
 
   The agent is a narrow, menu-style receptionist on the CPU: it knows a few questions, and keys work as well as words.
   Call it from a second terminal:
 
     twowire call{elsewhere} --say "What are your opening hours?"
     twowire call{elsewhere} --say "What are your opening hours?" --say "What is your address?" --barge-in-at 1.5
-    twowire call{elsewhere} --dtmf 1
+    twowire call{elsewhere} --dtmf 1{softphone}
 
   Ctrl-C ends it.
 """

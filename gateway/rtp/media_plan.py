@@ -1,16 +1,9 @@
 """What a media stream asks of the agreement it carries out: the shape that ``gateway.sdp.plan.MediaPlan`` has."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, runtime_checkable
 
 Address = tuple[str, int]
-
-
-class Named(Protocol):
-    """A member of an enumeration, by its name in SDP."""
-
-    @property
-    def value(self) -> Any: ...
 
 
 class Ways(Protocol):
@@ -23,11 +16,12 @@ class Ways(Protocol):
     def receives(self) -> bool: ...
 
 
+@runtime_checkable
 class Keys(Protocol):
-    """SRTP master keys with their salts."""
+    """SRTP master keys with their salts, as an SDP brings them (RFC 4568)."""
 
     @property
-    def suite(self) -> Named: ...
+    def suite(self) -> str: ...
 
     @property
     def local_key(self) -> bytes: ...
@@ -40,7 +34,7 @@ class AgreedMedia(Protocol):
     """One audio stream. Payload types ``_out`` are what the peer wants to receive, ``_in`` what it will send."""
 
     @property
-    def codec(self) -> Named: ...
+    def codec(self) -> str: ...
 
     @property
     def payload_type_out(self) -> int: ...
@@ -73,7 +67,12 @@ class AgreedMedia(Protocol):
     def direction(self) -> Ways: ...
 
     @property
-    def security(self) -> Keys | None: ...
+    def may_send(self) -> bool:
+        """The direction lets us, and ``remote`` is a place that one may send to."""
+
+    @property
+    def security(self) -> object:
+        """None for plain RTP, ``Keys``, or anything else for a handshake that has yet to give them."""
 
 
 @dataclass(frozen=True, slots=True)

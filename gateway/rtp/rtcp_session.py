@@ -29,7 +29,7 @@ _REPORTS_KEPT = 8
 
 
 class RtcpSession:
-    """The control channel of one stream each way.
+    """The control channel of one stream each way, over the life of a call.
 
     ``chance`` gives numbers from 0 to 1. The wall clock is read once, as ``wall_s`` at ``now``: from there on
     reports follow the monotonic clock, and setting the wall clock does not bend the round trip. No datagram raises.
@@ -197,7 +197,8 @@ class RtcpSession:
 
     def stats(self) -> dict[str, float]:
         """Totals, and the peer's view of our stream where it told."""
-        figures: dict[str, float] = {"sent": self.sent, "received": self.received, "bad": self.bad.total()}
+        figures: dict[str, float] = {"sent": self.sent, "received": self.received, "goodbyes": self.goodbyes}
+        figures["bad"] = self.bad.total()
         if self.round_trip_s is not None:
             figures["round_trip_s"] = self.round_trip_s
         if self.remote is not None:

@@ -81,24 +81,34 @@ def split_exported(suite: Suite, material: bytes, *, client: bool) -> tuple[byte
 
 
 class SrtpSession:
-    """Both directions of one call. No method raises for what a packet holds.
+    """Both directions of one call. No method raises for what a packet holds."""
 
-    New keys need a new session; its roll-over counters start at 0 (RFC 4568 §6.4), so a stream that goes on under
-    the same keys must keep its session.
-    """
-
-    __slots__ = ("_inbound", "_known", "_outbound", "errors", "suite")
+    __slots__ = ("_inbound", "_known", "_local_key", "_outbound", "_remote_key", "errors", "suite")
 
     def __init__(self, suite: str, local_key: bytes, remote_key: bytes) -> None:
         """Keys are master key and salt. Raises ValueError for an unknown suite or a key of another length."""
-        self.suite = Suite(suite)
-        for key in (local_key, remote_key):
-            if len(key) != self.suite.master_bytes:
-                raise ValueError(f"expected {self.suite.master_bytes} bytes of key and salt, got {len(key)}")
+        self.errors: Counter[str] = Counter()
+        self._known: set[bytes] = set()
+        self.suite = _checked_suite(suite, local_key, remote_key)
+        self._local_key, self._remote_key = local_key, remote_key
         self._outbound = self._session(local_key, Policy.SSRC_ANY_OUTBOUND)
         self._inbound = self._session(remote_key, Policy.SSRC_ANY_INBOUND)
-        self._known: set[bytes] = set()
-        self.errors: Counter[str] = Counter()
+
+    def rekey(self, suite: str, local_key: bytes, remote_key: bytes) -> None:
+        """Go on under these keys; raises as the constructor does, and then changes nothing.
+
+        A direction whose key changes begins with a roll-over counter of 0 (RFC 4568 §6.4). One whose key stays goes on
+        as it was: to begin anew under the same key would use its key stream twice.
+        """
+        checked = _checked_suite(suite, local_key, remote_key)
+        other_suite, self.suite = checked is not self.suite, checked
+        if other_suite or local_key != self._local_key:
+            self._local_key = local_key
+            self._outbound = self._session(local_key, Policy.SSRC_ANY_OUTBOUND)
+        if other_suite or remote_key != self._remote_key:
+            self._remote_key = remote_key
+            self._inbound = self._session(remote_key, Policy.SSRC_ANY_INBOUND)
+            self._known.clear()
 
     def _session(self, key: bytes, direction: int) -> Session:
         policy = Policy(bytes(key), direction, srtp_profile=_PROFILES[self.suite])
@@ -146,3 +156,11 @@ class SrtpSession:
     def _count(self, direction: str, error: Exception) -> None:
         reason = "too_long" if isinstance(error, ValueError) else _REASONS.get(str(error), "malformed")
         self.errors[direction + reason] += 1
+
+
+def _checked_suite(suite: str, *keys: bytes) -> Suite:
+    known = Suite(suite)
+    for key in keys:
+        if len(key) != known.master_bytes:
+            raise ValueError(f"expected {known.master_bytes} bytes of key and salt, got {len(key)}")
+    return known

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway.events import KeyPressed
 from gateway.rtp.latch import Latch
-from gateway.rtp.media_plan import Address, AgreedMedia, StreamIdentity
+from gateway.rtp.media_plan import Address, AgreedMedia, Keys, StreamIdentity
 from gateway.rtp.packet import HEADER_BYTES
 from gateway.rtp.quality import estimate_mos
 from gateway.rtp.receiver import RtpReceiver
@@ -41,8 +41,8 @@ class MediaStream:
     """One call's media, from the answer to the end.
 
     ``leg`` is the codec of the call, which no re-INVITE changes. ``chance`` gives numbers from 0 to 1.
-    ``awaits_keys`` lets no media through, either way, until ``use_keys`` (DTLS); with keys in the plan (SDES) the
-    stream is encrypted from the start. ``find_tones`` looks for keys in the audio when the peer sends no events.
+    With keys in the plan (SDES) the stream is encrypted from the start; with a handshake in it (DTLS) nothing passes,
+    either way, until ``use_keys``. ``find_tones`` looks for keys in the audio when the peer sends no events.
     Whatever a datagram holds is counted and never raises.
     """
 
@@ -67,6 +67,7 @@ class MediaStream:
         "_rtcp",
         "_rtcp_source",
         "_sender",
+        "_session",
         "_srtp",
         "_tick_due",
         "_wire",
@@ -83,20 +84,18 @@ class MediaStream:
         wall_s: float,
         chance: Callable[[], float],
         *,
-        awaits_keys: bool = False,
         find_tones: bool = False,
     ) -> None:
         self._plan = plan
         self._leg = leg
         self._identity = identity
         self._find_tones = find_tones
-        self._awaits_keys = awaits_keys
         self._on_hold = False
-        self._wire = WireCodec(plan.codec.value)
+        self._wire = WireCodec(plan.codec)
         self._decode: Transcode | None = decoder(self._wire, leg)
         self._encode: Transcode | None = encoder(self._wire, leg)
-        self._srtp: SrtpSession | None = None
-        self._take_keys(plan)
+        self._session: SrtpSession | None = None  # kept for good: a key that comes back must not begin anew
+        self._srtp: SrtpSession | None = None  # what media goes through now
         self._sender = RtpSender(self._sender_config())
         self._receiver = RtpReceiver(self._receiver_config(), now)
         self._latch = Latch(plan.remote)
@@ -114,7 +113,7 @@ class MediaStream:
         """How many more datagrams this tick has, see ``next_datagram``."""
         self.bad: Counter[str] = Counter()
         """Datagrams refused here, by reason; ``stats`` has those of the parts too."""
-        self._let_flow()
+        self._take_keys(plan)
 
     def _sender_config(self) -> SenderConfig:
         plan, identity = self._plan, self._identity
@@ -145,11 +144,12 @@ class MediaStream:
     def update(self, plan: AgreedMedia, now: float) -> None:
         """Go on under another agreement (re-INVITE): SSRC, sequence numbers and media time of both ways run on.
 
-        SRTP begins anew only under new keys. Keys given to ``use_keys`` stay until they are given anew.
+        SRTP begins anew only in a direction with a new key. Keys given to ``use_keys`` stay while the terms of their
+        handshake do; others close the stream until there are new ones.
         """
         before, self._plan = self._plan, plan
-        if WireCodec(plan.codec.value) is not self._wire:
-            self._wire = WireCodec(plan.codec.value)
+        if WireCodec(plan.codec) is not self._wire:
+            self._wire = WireCodec(plan.codec)
             self._decode = decoder(self._wire, self._leg)
             self._encode = encoder(self._wire, self._leg)
         if plan.security != before.security:
@@ -168,13 +168,22 @@ class MediaStream:
 
     def use_keys(self, suite: str, local_key: bytes, remote_key: bytes) -> None:
         """Encrypt with the keys of a DTLS handshake (``srtp.split_exported``). Raises ValueError for bad ones."""
-        self._srtp = SrtpSession(suite, local_key, remote_key)
+        if self._session is None:
+            self._session = SrtpSession(suite, local_key, remote_key)
+        else:
+            self._session.rekey(suite, local_key, remote_key)
+        self._srtp = self._session
         self._awaits_keys = False
         self._let_flow()
 
     def _take_keys(self, plan: AgreedMedia) -> None:
         keys = plan.security
-        self._srtp = None if keys is None else SrtpSession(keys.suite.value, keys.local_key, keys.remote_key)
+        if isinstance(keys, Keys):
+            self.use_keys(keys.suite, keys.local_key, keys.remote_key)
+        else:
+            self._srtp = None
+            self._awaits_keys = keys is not None
+            self._let_flow()
 
     def hold(self) -> None:
         """Send nothing from now on, and expect nothing. RTCP goes on."""
@@ -188,18 +197,18 @@ class MediaStream:
         self._let_flow()
 
     def _let_flow(self) -> None:
-        if self._on_hold or self._awaits_keys or not self._plan.direction.sends:
+        if self._on_hold or self._awaits_keys or not self._plan.may_send:
             self._sender.hold()
         else:
             self._sender.resume()
 
     @property
     def remote(self) -> Address | None:
-        """Where to send RTP: where the peer's comes from, else its SDP's address; None when that names no port."""
+        """Where to send RTP: where the peer's comes from, else its SDP's address where one may send to that."""
         source = self._latch.source
         if source is not None:
             return source
-        return self._plan.remote if self._plan.remote[1] else None
+        return self._plan.remote if self._plan.may_send else None
 
     @property
     def rtcp_mux(self) -> bool:
@@ -404,7 +413,7 @@ class MediaStream:
         figures = {f"sent_{name}": value for name, value in self._sender.stats().items()}
         figures |= {f"heard_{name}": value for name, value in heard.items()}
         figures |= {f"rtcp_{name}": value for name, value in self._rtcp.stats().items()}
-        figures |= {f"srtp_{name}": value for name, value in (self._srtp.errors if self._srtp else {}).items()}
+        figures |= {f"srtp_{name}": value for name, value in (self._session.errors if self._session else {}).items()}
         figures |= {f"bad_{name}": value for name, value in self.bad.items()}
         figures["latch_refused"] = self._latch.refused
         figures["latch_rebound"] = self._latch.rebound

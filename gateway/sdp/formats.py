@@ -1,4 +1,4 @@
-"""What the payload types of an audio stream mean, in both directions of reading and writing (RFC 3551, RFC 8866 §6.6)."""
+"""What the payload types of an audio stream mean (RFC 3551, RFC 8866 §6.6, RFC 4733)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ _CODECS = {codec.value.lower(): codec for codec in MediaCodec}
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """The formats of one stream that we know. ``codecs``: in the order of the ``m=`` line, each with its payload type."""
+    """The formats of one stream that we know. ``codecs`` has their payload types, in the order of the ``m=`` line."""
 
     codecs: dict[MediaCodec, int]
     dtmf: int | None = None
@@ -82,7 +82,7 @@ def write_formats(codecs: dict[MediaCodec, int], dtmf: int | None, cn: int | Non
 
 
 def read_ptime(media: Media, default_ms: int) -> int:
-    """The milliseconds of audio the writer wants in a packet (RFC 8866 §6.4): tens from 10 to 60, within ``maxptime``."""
+    """The milliseconds of audio the writer wants per packet (RFC 8866 §6.4): tens from 10 to 60, up to ``maxptime``."""
     asked = _whole(media.get("ptime")) or default_ms
     most = _whole(media.get("maxptime")) or MAX_PTIME_MS
     return max(MIN_PTIME_MS, min(asked, most, MAX_PTIME_MS) // 10 * 10)

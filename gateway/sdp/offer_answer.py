@@ -1,246 +1,319 @@
-"""Offer and answer for one audio stream (RFC 3264, RFC 6337)."""
+"""Offers and answers for the one audio stream of a call (RFC 3264, RFC 6337, RFC 4568, RFC 5763).
 
-import base64
-import binascii
+Only functions: the caller keeps two values between them, ``last`` (the description we sent last) and ``plan`` (the
+media now in force). Given those, the stream keeps its place among the ``m=`` lines, every change raises the version,
+codec and keys in use stay, and protection that a call once has is never given up.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.sdp.description import Attribute, Media, SessionDescription
-from gateway.sdp.errors import NoCommonCodecError, SdpError, SecurityMismatchError
-from gateway.sdp.plan import (
-    Address,
-    Direction,
-    LocalMedia,
-    MediaCodec,
-    MediaPlan,
+from gateway.sdp.crypto import SUITES, CryptoLine, read_crypto
+from gateway.sdp.description import Attribute, Direction, Media, SessionDescription
+from gateway.sdp.dtls import DtlsRole, read_fingerprints, read_setup
+from gateway.sdp.errors import NegotiationError, NoCommonCodecError, SecurityMismatchError
+from gateway.sdp.formats import CN_TYPE, DTMF_TYPE, Formats, MediaCodec, read_formats, read_ptime, write_formats
+from gateway.sdp.local import LocalMedia
+from gateway.sdp.plan import MediaPlan, Reach, remote_of, remote_rtcp_of
+from gateway.sdp.security import (
+    DtlsOffer,
+    DtlsSetup,
+    Profile,
     SdesKeys,
-    SecurityPolicy,
-    SrtpSuite,
+    Security,
+    SecurityMethod,
+    SecurityMode,
+    read_offered,
 )
 
-DTMF_TYPE = 101
-CN_TYPE = 13
-PTIMES_MS = range(10, 61, 10)
-_RTPMAPS = {MediaCodec.PCMU: "PCMU/8000", MediaCodec.PCMA: "PCMA/8000", MediaCodec.G722: "G722/8000"}
-_STATIC = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000", "13": "CN/8000"}
-_PLAIN = frozenset({"RTP/AVP", "RTP/AVPF"})
-_SECURE = frozenset({"RTP/SAVP", "RTP/SAVPF"})
+NewKey = Callable[[int], bytes]
+"""So many bytes nobody can guess."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
+    """Our answer to an offer, and what the two mean."""
+
     answer: SessionDescription
     plan: MediaPlan
 
 
-def make_offer(local: LocalMedia) -> SessionDescription:
-    """Offer everything we can, plain or with keys as the policy asks."""
-    secure = local.policy is SecurityPolicy.SDES
-    formats = [str(codec.payload_type) for codec in local.codecs]
-    attributes = [_rtpmap(str(codec.payload_type), codec) for codec in local.codecs]
-    attributes += _dtmf(str(DTMF_TYPE))
-    attributes += [Attribute("ptime", str(local.ptime_ms)), Attribute("rtcp-mux"), Attribute(local.direction.value)]
-    if secure:
-        for tag, suite in enumerate(SrtpSuite, start=1):
-            attributes.append(_crypto(str(tag), suite, local.new_key(suite.key_bytes)))
-    media = Media(
-        "audio",
-        local.port,
-        "RTP/SAVP" if secure else "RTP/AVP",
-        (*formats, str(DTMF_TYPE)),
-        attributes=tuple(attributes),
-    )
-    return _description(local, (media,))
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """An offered stream that we can take."""
+
+    index: int
+    media: Media
+    formats: Formats
+    codec: MediaCodec
+    protection: CryptoLine | DtlsOffer | None
 
 
-def answer_offer(offer: SessionDescription, local: LocalMedia) -> Agreed:
-    """Answer an offer. Raises NoCommonCodecError, SecurityMismatchError, SdpError."""
-    chosen, why = None, None
-    for index, media in enumerate(offer.media):
-        if media.kind != "audio" or media.port == 0:
-            continue
-        try:
-            chosen = (index, *_answer_media(offer, media, local))
-            break
-        except (NoCommonCodecError, SecurityMismatchError) as error:
-            why = why or error  # another m= line may fit: many offer SAVP and AVP side by side
-    if chosen is None:
-        raise why or NoCommonCodecError("no audio is offered")
-    index, answered, plan = chosen
-    sections = tuple(
-        answered if at == index else Media(media.kind, 0, media.protocol, media.formats)
-        for at, media in enumerate(offer.media)
+def make_offer(
+    local: LocalMedia, new_key: NewKey, last: SessionDescription | None = None, plan: MediaPlan | None = None
+) -> SessionDescription:
+    """Offer our audio; hold and unhold are offers with another ``local.direction``.
+
+    Raises SecurityMismatchError when the policy asks for protection and there is no way to offer it.
+    """
+    index = None if last is None else _audio_index(last)
+    mine = last.media[index] if last is not None and index is not None else None
+    known = None if mine is None else read_formats(mine)
+    codecs = sorted(local.codecs, key=lambda codec: plan is None or codec is not plan.codec)
+    types = {codec: codec.payload_type for codec in codecs}
+    if known is not None:
+        types |= {codec: number for codec, number in known.codecs.items() if codec in types}
+    dtmf = _dtmf_type(known, set(types.values())) if local.dtmf else None
+    formats, described = write_formats(types, dtmf, CN_TYPE if local.comfort_noise else None)
+    protocol, protection = _offered_protection(local, new_key, mine, plan)
+    stream = local.stream(
+        protocol,
+        formats,
+        described,
+        direction=local.direction,
+        ptime_ms=local.ptime_ms,
+        mux=local.rtcp_mux,
+        protection=protection,
     )
-    return Agreed(_description(local, sections), plan)
+    media = [_refused(one) for one in last.media] if last is not None else []
+    if index is None:
+        media.append(stream)
+    else:
+        media[index] = stream
+    return local.describe(media, last)
+
+
+def answer_offer(
+    offer: SessionDescription,
+    local: LocalMedia,
+    new_key: NewKey,
+    last: SessionDescription | None = None,
+    plan: MediaPlan | None = None,
+) -> Agreed:
+    """Take one audio stream of an offer, with one codec, and refuse all other streams.
+
+    Raises NoCommonCodecError and SecurityMismatchError; answer 488 to either.
+    """
+    fit = _best_fit(offer, local, None if last is None else _audio_index(last), plan)
+    media, codec = fit.media, fit.codec
+    payload_type = fit.formats.codecs[codec]
+    dtmf = fit.formats.dtmf if local.dtmf else None
+    cn = fit.formats.cn if local.comfort_noise else None
+    remote, reach = remote_of(offer, media, local.address)
+    offered = offer.direction_of(media)
+    direction = offered.answered_by(local.direction)
+    if reach is Reach.HELD:
+        direction = Direction.of(sends=False, receives=direction.receives)
+    mux = local.rtcp_mux and media.get("rtcp-mux") is not None
+    ptime_ms = read_ptime(media, local.ptime_ms)
+    security, protection = _answered_protection(fit.protection, local, new_key, plan)
+    formats, described = write_formats({codec: payload_type}, dtmf, cn)
+    stream = local.stream(
+        media.protocol,
+        formats,
+        described,
+        direction=direction,
+        ptime_ms=ptime_ms,
+        mux=mux,
+        protection=protection,
+    )
+    streams = [stream if index == fit.index else _refused(one) for index, one in enumerate(offer.media)]
+    agreed = MediaPlan(
+        codec=codec,
+        payload_type_out=payload_type,
+        payload_type_in=payload_type,
+        remote=remote,
+        remote_rtcp=_rtcp(media, remote, reach, security, mux=mux),
+        direction=direction,
+        ptime_ms=ptime_ms,
+        rtcp_mux=mux,
+        dtmf_out=dtmf if fit.formats.dtmf_takes_keys else None,
+        dtmf_in=dtmf,
+        cn_out=cn,
+        cn_in=cn,
+        security=security,
+        reach=reach,
+    )
+    return Agreed(local.describe(streams, last, offer.timings), agreed)
 
 
 def read_answer(offer: SessionDescription, answer: SessionDescription, local: LocalMedia) -> MediaPlan:
-    """What the peer made of our offer. Raises SdpError, NoCommonCodecError, SecurityMismatchError."""
-    if len(answer.media) != len(offer.media):
-        raise SdpError("answer", f"expected {len(offer.media)} media in the answer, got {len(answer.media)}")
-    ours, theirs = offer.media[0], answer.media[0]
-    if theirs.port == 0 or theirs.kind != "audio":
-        raise NoCommonCodecError("the answer takes no audio")
-    codec, number = _choose(theirs, local.codecs)
-    if theirs.protocol != ours.protocol:
-        raise SecurityMismatchError(f"offered {ours.protocol}, answered {theirs.protocol}")
-    keys = None
-    if ours.protocol in _SECURE:
-        keys = _answered_keys(ours, theirs)
-    direction = _direction(answer, theirs).reversed()
-    return _plan(answer, theirs, codec, number, codec.payload_type, direction, local, keys, mux_offered=True)
+    """What the answer makes of our own ``offer``.
 
-
-def _answer_media(offer: SessionDescription, media: Media, local: LocalMedia) -> tuple[Media, MediaPlan]:
-    secure = media.protocol in _SECURE
-    if not secure and media.protocol not in _PLAIN:
-        raise SecurityMismatchError(f"expected RTP/AVP or RTP/SAVP, got {media.protocol}")
-    if secure and local.policy is SecurityPolicy.NONE:
-        raise SecurityMismatchError("SRTP is offered, and not spoken on this trunk")
-    if not secure and local.policy is SecurityPolicy.SDES:
-        raise SecurityMismatchError("plain RTP is offered, and not allowed on this trunk")
-    codec, number = _choose(media, local.codecs)
-    keys, crypto = None, None
-    if secure:
-        tag, suite, remote_key = _offered_key(media)
-        local_key = local.new_key(suite.key_bytes)
-        keys, crypto = SdesKeys(suite, local_key, remote_key), _crypto(tag, suite, local_key)
-    theirs = _direction(offer, media)
-    direction = _meet(theirs.reversed(), local.direction)
-    plan = _plan(offer, media, codec, number, number, direction, local, keys, mux_offered=True)
-    formats, attributes = [str(number)], [_rtpmap(str(number), codec)]
-    if plan.dtmf_in is not None:
-        formats.append(str(plan.dtmf_in))
-        attributes += _dtmf(str(plan.dtmf_in))
-    if plan.cn_in is not None:
-        formats.append(str(plan.cn_in))
-        attributes.append(Attribute("rtpmap", f"{plan.cn_in} CN/8000"))
-    attributes.append(Attribute("ptime", str(plan.ptime_ms)))
-    if plan.rtcp_mux:
-        attributes.append(Attribute("rtcp-mux"))
-    if crypto is not None:
-        attributes.append(crypto)
-    attributes.append(Attribute(direction.value))
-    return Media("audio", local.port, media.protocol, tuple(formats), attributes=tuple(attributes)), plan
-
-
-def _plan(
-    session: SessionDescription,
-    media: Media,
-    codec: MediaCodec,
-    number_out: int,
-    number_in: int,
-    direction: Direction,
-    local: LocalMedia,
-    keys: SdesKeys | None,
-    *,
-    mux_offered: bool,
-) -> MediaPlan:
-    address = session.address_of(media)
-    if not address:
-        raise SdpError("connection", "expected a c= line")
-    mux = mux_offered and media.attribute("rtcp-mux") is not None
-    remote = (address, media.port)
-    if address in ("0.0.0.0", "::"):  # noqa: S104 - RFC 2543's way to say hold
-        direction = Direction.INACTIVE if not direction.receives else Direction.RECVONLY
-    ptime = media.attribute("ptime") or ""
-    ptime_ms = int(ptime) if ptime.isascii() and ptime.isdecimal() and int(ptime[:4]) in PTIMES_MS else local.ptime_ms
-    dtmf = _number_of(media, "telephone-event/8000")
-    noise = _number_of(media, "CN/8000")
+    Raises NoCommonCodecError (refused, or nothing we offered), SecurityMismatchError, NegotiationError
+    ("bad_answer"): the call cannot go on with this answer.
+    """
+    index = _audio_index(offer)
+    assert index is not None  # make_offer always has one
+    if len(answer.media) <= index or answer.media[index].kind.lower() != "audio":
+        text = f"expected audio as stream {index + 1} of the answer, got {len(answer.media)} streams without it"
+        raise NegotiationError("bad_answer", text)
+    mine, theirs = offer.media[index], answer.media[index]
+    if theirs.port == 0:
+        raise NoCommonCodecError("refused", "expected our audio to be taken, got port 0")
+    security = _read_protection(mine, answer, theirs)
+    ours, formats = read_formats(mine), read_formats(theirs)
+    codecs = [codec for codec in formats.codecs if codec in ours.codecs]
+    if not codecs:
+        expected = ", ".join(ours.codecs)
+        raise NoCommonCodecError("no_common_codec", f"expected one of {expected}, got formats {_formats(theirs)}")
+    codec, *others = codecs
+    remote, reach = remote_of(answer, theirs, local.address)
+    direction = answer.direction_of(theirs).answered_by(offer.direction_of(mine))
+    if reach is Reach.HELD:
+        direction = Direction.of(sends=False, receives=direction.receives)
+    mux = mine.get("rtcp-mux") is not None and theirs.get("rtcp-mux") is not None
+    dtmf = ours.dtmf is not None and formats.dtmf is not None
+    cn = ours.cn is not None and formats.cn is not None
     return MediaPlan(
-        codec, number_out, number_in, dtmf, dtmf, noise, noise, ptime_ms, remote, _rtcp(media, remote, mux), mux,
-        direction, keys,
-    )  # fmt: skip
+        codec=codec,
+        payload_type_out=formats.codecs[codec],
+        payload_type_in=ours.codecs[codec],
+        remote=remote,
+        remote_rtcp=_rtcp(theirs, remote, reach, security, mux=mux),
+        direction=direction,
+        ptime_ms=read_ptime(theirs, local.ptime_ms),
+        rtcp_mux=mux,
+        dtmf_out=formats.dtmf if dtmf and formats.dtmf_takes_keys else None,
+        dtmf_in=ours.dtmf if dtmf else None,
+        cn_out=formats.cn if cn else None,
+        cn_in=ours.cn if cn else None,
+        security=security,
+        reach=reach,
+        other_codecs=tuple(others),
+    )
 
 
-def _rtcp(media: Media, remote: Address, mux: bool) -> Address:
-    if mux:
-        return remote
-    words = (media.attribute("rtcp") or "").split()
-    if words and words[0].isdecimal() and 0 < int(words[0][:6]) <= 65_535:
-        return (words[3] if len(words) == 4 else remote[0], int(words[0]))
-    return (remote[0], remote[1] + 1)
-
-
-def _choose(media: Media, ours: tuple[MediaCodec, ...]) -> tuple[MediaCodec, int]:
-    """Our best codec of theirs, and its payload type there."""
-    for codec in ours:
-        number = _number_of(media, _RTPMAPS[codec])
-        if number is not None:
-            return codec, number
-    raise NoCommonCodecError(f"expected one of {', '.join(codec.value for codec in ours)}")
-
-
-def _number_of(media: Media, encoding: str) -> int | None:
-    names = dict(_STATIC)
-    for value in media.all("rtpmap"):
-        number, _, name = value.partition(" ")
-        names[number] = name.strip().removesuffix("/1")
-    for number in media.formats:
-        if names.get(number, "").lower() == encoding.lower() and number.isdecimal() and int(number[:4]) < 128:
-            return int(number)
+def _audio_index(description: SessionDescription) -> int | None:
+    """Where our stream stands in a description of ours: all others are refused."""
+    for index, media in enumerate(description.media):
+        if media.kind.lower() == "audio" and media.port != 0:
+            return index
     return None
 
 
-def _direction(session: SessionDescription, media: Media) -> Direction:
-    for direction in Direction:
-        if media.attribute(direction.value) is not None:
-            return direction
-    return next((d for d in Direction if session.attribute(d.value) is not None), Direction.SENDRECV)
+def _refused(media: Media) -> Media:
+    """RFC 3264 §6: the same line with port 0."""
+    return Media(media.kind, 0, media.protocol, media.formats or ("0",))
 
 
-def _meet(a: Direction, b: Direction) -> Direction:
-    sends, receives = a.sends and b.sends, a.receives and b.receives
-    if sends and receives:
-        return Direction.SENDRECV
-    return Direction.SENDONLY if sends else Direction.RECVONLY if receives else Direction.INACTIVE
+def _rtcp(media: Media, remote: tuple[str, int], reach: Reach, security: Security, *, mux: bool) -> tuple[str, int]:
+    if isinstance(security, DtlsSetup) and not mux:
+        return remote[0], 0
+    return remote_rtcp_of(media, remote, reach, mux=mux)
 
 
-def _offered_key(media: Media) -> tuple[str, SrtpSuite, bytes]:
-    for value in media.all("crypto"):
-        parsed = _read_crypto(value)
-        if parsed is not None:
-            return parsed
-    raise SecurityMismatchError("no crypto suite in common")
+def _dtmf_type(known: Formats | None, taken: set[int]) -> int:
+    """A payload type keeps its meaning through a session (RFC 3264 §8.3.2)."""
+    if known is not None and known.dtmf is not None:
+        return known.dtmf
+    return DTMF_TYPE if DTMF_TYPE not in taken else min(set(range(96, 128)) - taken)
 
 
-def _answered_keys(ours: Media, theirs: Media) -> SdesKeys:
-    tag, suite, remote_key = _offered_key(theirs)
-    for value in ours.all("crypto"):
-        mine = _read_crypto(value)
-        if mine is not None and mine[0] == tag and mine[1] is suite:
-            return SdesKeys(suite, mine[2], remote_key)
-    raise SecurityMismatchError("the answer chose a crypto suite that was not offered")
+def _best_fit(offer: SessionDescription, local: LocalMedia, current: int | None, plan: MediaPlan | None) -> _Fit:
+    """The stream in use, else a protected one, else the first; alternatives for one call are offered side by side."""
+    fits: list[_Fit] = []
+    faults: list[NegotiationError] = []
+    for index, media in enumerate(offer.media):
+        if media.kind.lower() != "audio" or media.port == 0:
+            continue
+        try:
+            fits.append(_fit(offer, index, local, plan))
+        except NegotiationError as error:
+            faults.append(error)
+    if fits:
+        return min(fits, key=lambda fit: (fit.index != current, fit.protection is None, fit.index))
+    if not faults:
+        raise NoCommonCodecError("no_audio", f"expected an audio stream, got {len(offer.media)} streams without one")
+    raise next((fault for fault in faults if isinstance(fault, SecurityMismatchError)), faults[0])
 
 
-def _read_crypto(value: str) -> tuple[str, SrtpSuite, bytes] | None:
-    """Tag, suite and key of one crypto attribute; None for what we do not speak (RFC 4568 §9.2)."""
-    words = value.split()
-    if len(words) != 3 or words[1] not in SrtpSuite.__members__ or not words[2].lower().startswith("inline:"):
-        return None  # session parameters and several keys are not for us
-    suite = SrtpSuite(words[1])
-    encoded, _, rest = words[2][7:].partition("|")
-    if ":" in rest.rpartition("|")[2]:
-        return None  # an MKI would stand in every packet
-    try:
-        key = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
+def _fit(offer: SessionDescription, index: int, local: LocalMedia, plan: MediaPlan | None) -> _Fit:
+    media = offer.media[index]
+    protection = read_offered(offer, media, local.security, with_dtls=local.fingerprint is not None)
+    if protection is None and plan is not None and plan.security is not None:
+        raise SecurityMismatchError("downgrade", "expected SRTP as in the call so far, got an offer of plain RTP")
+    formats = read_formats(media)
+    wanted = local.codecs if plan is None else (plan.codec, *local.codecs)  # a codec in use is left alone
+    for codec in wanted:
+        if codec in formats.codecs and codec in local.codecs:
+            return _Fit(index, media, formats, codec, protection)
+    text = f"expected one of {', '.join(local.codecs)}, got formats {_formats(media)}"
+    raise NoCommonCodecError("no_common_codec", text)
+
+
+def _formats(media: Media) -> str:
+    return " ".join(media.formats)[:80]
+
+
+def _offered_protection(
+    local: LocalMedia, new_key: NewKey, mine: Media | None, plan: MediaPlan | None
+) -> tuple[str, list[Attribute]]:
+    """The protocol of our stream, and its keys or fingerprint. What a call has is offered again as it is."""
+    security = None if plan is None else plan.security
+    if isinstance(security, SdesKeys):
+        protocol = Profile.SAVP.value if mine is None else mine.protocol
+        return protocol, [CryptoLine(1, security.suite, security.local_key).attribute()]
+    if isinstance(security, DtlsSetup):
+        return Profile.DTLS.value if mine is None else mine.protocol, _dtls_attributes(local, "actpass")
+    if local.security.mode is not SecurityMode.REQUIRED:
+        return Profile.AVP.value, []
+    if not local.methods:
+        raise SecurityMismatchError("no_method", "expected a certificate for the DTLS of the policy, got none")
+    if local.methods[0] is SecurityMethod.DTLS:
+        return Profile.DTLS.value, _dtls_attributes(local, "actpass")
+    lines = [CryptoLine(tag, suite, new_key(SUITES[suite])) for tag, suite in enumerate(local.security.suites, 1)]
+    return Profile.SAVP.value, [line.attribute() for line in lines]
+
+
+def _dtls_attributes(local: LocalMedia, setup: str) -> list[Attribute]:
+    if local.fingerprint is None:
+        raise SecurityMismatchError("no_certificate", "expected a certificate of ours for DTLS, got none")
+    return [Attribute("setup", setup), local.fingerprint.attribute()]
+
+
+def _answered_protection(
+    offered: CryptoLine | DtlsOffer | None, local: LocalMedia, new_key: NewKey, plan: MediaPlan | None
+) -> tuple[Security, list[Attribute]]:
+    if offered is None:
+        return None, []
+    now = None if plan is None else plan.security
+    if isinstance(offered, CryptoLine):
+        if isinstance(now, SdesKeys) and (now.suite, now.remote_key) == (offered.suite, offered.key):
+            key = now.local_key
+        else:
+            # A peer with a new key begins a new context, and so do we: under the old key its first packets would be
+            # encrypted like the first ones of the call (RFC 3711 §9.1).
+            key = new_key(SUITES[offered.suite])
+        attribute = CryptoLine(offered.tag, offered.suite, key).attribute()
+        return SdesKeys(offered.suite, key, offered.key), [attribute]
+    if offered.setup == "actpass":
+        # The one who answers begins, unless a handshake is over and stays (RFC 5763 §5, §6.6).
+        kept = isinstance(now, DtlsSetup) and now.remote == offered.remote
+        role = now.role if kept and isinstance(now, DtlsSetup) else DtlsRole.CLIENT
+    else:
+        role = DtlsRole(offered.setup).other
+    return DtlsSetup(role, offered.remote), _dtls_attributes(local, role.value)
+
+
+def _read_protection(mine: Media, answer: SessionDescription, theirs: Media) -> Security:
+    profile = Profile.of(mine.protocol)
+    if Profile.of(theirs.protocol) is not profile:
+        text = f"expected {mine.protocol} as offered, got {theirs.protocol[:40]!r}"
+        raise SecurityMismatchError("other_transport", text)
+    if mine.get("fingerprint") is not None:
+        remote = read_fingerprints(answer, theirs)
+        if not remote:
+            raise SecurityMismatchError("no_fingerprint", "expected a sha-256 fingerprint or stronger, got none")
+        word = read_setup(answer, theirs, "passive")
+        if word not in ("active", "passive"):
+            raise SecurityMismatchError("bad_setup", f"expected active or passive, got {word[:20]!r}")
+        return DtlsSetup(DtlsRole(word).other, remote)
+    own = {line.tag: line for line in read_crypto(mine)}
+    if not own:
         return None
-    return (words[0], suite, key) if len(key) == suite.key_bytes else None
-
-
-def _crypto(tag: str, suite: SrtpSuite, key: bytes) -> Attribute:
-    return Attribute("crypto", f"{tag} {suite.value} inline:{base64.b64encode(key).decode()}")
-
-
-def _rtpmap(number: str, codec: MediaCodec) -> Attribute:
-    return Attribute("rtpmap", f"{number} {_RTPMAPS[codec]}")
-
-
-def _dtmf(number: str) -> list[Attribute]:
-    return [Attribute("rtpmap", f"{number} telephone-event/8000"), Attribute("fmtp", f"{number} 0-15")]
-
-
-def _description(local: LocalMedia, media: tuple[Media, ...]) -> SessionDescription:
-    kind = "IP6" if ":" in local.address else "IP4"
-    origin = ("-", str(local.session_id), str(local.version), "IN", kind, local.address)
-    return SessionDescription(origin, local.user_agent, local.address, (), media)
+    for line in read_crypto(theirs):
+        ours = own.get(line.tag)
+        if ours is not None and ours.suite == line.suite and ours.key != line.key:  # never both ways under one key
+            return SdesKeys(line.suite, ours.key, line.key)
+    raise SecurityMismatchError("no_common_suite", "expected a key for one of the suites offered, got none")

@@ -73,7 +73,9 @@ def _sections(text: str) -> tuple[_Section, list[_Section]]:
             raise SdpError("bad_line", f"expected <letter>=<value>, got a line of {len(line)} characters without it")
         letter, value = line[0], line[2:]
         if not session.texts and (letter, value.strip()) != ("v", "0"):
-            raise SdpError("bad_version", f"expected v=0 first, got {_shown(line) if letter != 'a' else 'an attribute'}")
+            raise SdpError(
+                "bad_version", f"expected v=0 first, got {_shown(line) if letter != 'a' else 'an attribute'}"
+            )
         if letter == "a":
             name, colon, rest = value.partition(":")
             section.attributes.append(Attribute(name.strip(), rest.strip() if colon else None))

@@ -137,18 +137,20 @@ def remote_of(description: SessionDescription, media: Media, local_host: str) ->
 def remote_rtcp_of(media: Media, remote: Address, reach: Reach, *, mux: bool) -> Address:
     """Where a peer wants its RTCP (RFC 5761, RFC 3605); port 0 for nowhere.
 
-    An address of its own in ``a=rtcp`` counts only when it is the one of the media: RTCP to a third party would be an
-    attack by us, and no gateway splits them.
+    An address of its own in ``a=rtcp`` must be the one of the media, else RTCP goes nowhere: a third party is not
+    to be disturbed by us.
     """
     host, port = remote
-    if mux or reach not in (Reach.UNICAST, Reach.LOOPBACK):
-        return remote if mux else (host, 0)
+    if mux:
+        return remote
+    if reach not in (Reach.UNICAST, Reach.LOOPBACK, Reach.NAME):
+        return host, 0
     value = media.get("rtcp")
     if value is None:
         return host, port + 1 if port < 65_535 else 0
     text, *where = value.split() or ("",)
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else 0
-    elsewhere = len(where) == 3 and _literal(where[2]) != _literal(host)
+    elsewhere = len(where) == 3 and host not in (where[2], str(_literal(where[2])))
     return host, 0 if elsewhere or not 1_024 <= number <= 65_535 else number
 
 

@@ -45,6 +45,9 @@ class SecurityPolicy:
             raise ValueError("expected a suite for SDES, got none")
 
 
+PLAIN = SecurityPolicy()
+
+
 @dataclass(frozen=True, slots=True)
 class SdesKeys:
     """Keys of RFC 4568: master key and salt of each side."""

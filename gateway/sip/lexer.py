@@ -1,83 +1,107 @@
-"""Cutting header values where commas and semicolons stand outside quotes, brackets and comments."""
+"""Cutting header values where separators stand outside quotes, brackets and comments (RFC 3261 §25.1).
+
+Every function here takes time in proportion to its input: quantifiers are possessive, and what is
+opened and never closed is found out once.
+"""
+
+import re
 
 from gateway.sip.errors import SipParseError
-from gateway.sip.params import MAX_PARAMS, Params
+from gateway.sip.params import MAX_PARAMS, Params, QuotedString
 
-MAX_ELEMENTS = 256
+MAX_ELEMENTS = 128  # hops, contacts or option tags; Max-Forwards starts at 70
+
+TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]"
+
+_OUTSIDE = {
+    separator: re.compile(rf'"(?:[^"\\]++|\\.)*+(?P<quote>"?)|<[^>]*+(?P<angle>>?)|(?P<cut>{separator})', re.DOTALL)
+    for separator in ",;"
+}
+_IN_COMMENT = re.compile(r"\\.|(?P<step>[()])", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_PARAM = re.compile(
+    rf"[ \t]*+({TOKEN}++)[ \t]*+"
+    r'(?:=[ \t]*+(?:"((?:[^"\\]++|\\.)*+)"|([^\x00-\x20";,<>\x7f]*+))[ \t]*+)?+(;|\Z)',
+    re.DOTALL,
+)
 
 
-def split_outside(text: str, separator: str) -> list[str]:
-    """Cut at ``separator`` outside of "quoted strings" and <angle brackets>; elements are stripped.
+def split_outside(text: str, separator: str, *, comments: bool = False) -> list[str]:
+    """Cut at ``separator`` ("," or ";") outside of "quoted strings" and <angle brackets>; elements are stripped.
 
-    Raises SipParseError when a quote or bracket is not closed.
+    ``comments`` says whether parentheses are comments: in addresses they are letters like others.
+    Raises SipParseError when a quote or bracket is not closed, and for more than ``MAX_ELEMENTS``.
     """
+    if comments and "(" in text:
+        text = without_comments(text)
     if '"' not in text and "<" not in text:
         parts = text.split(separator)
-        if len(parts) > MAX_ELEMENTS:
-            raise SipParseError("too_many_elements", f"{len(parts)} elements in one header")
-        return [part.strip() for part in parts]
-    parts, start, at, end = [], 0, 0, len(text)
-    while at < end:
-        char = text[at]
-        if char == '"':
-            at = end_of_quote(text, at)
-        elif char == "<":
-            at = text.find(">", at)
+    else:
+        parts, start = [], 0
+        for match in _OUTSIDE[separator].finditer(text):
+            match match.lastgroup:
+                case "cut":
+                    parts.append(text[start : match.start()])
+                    start = match.end()
+                case "quote" if not match["quote"]:
+                    raise SipParseError("unbalanced", "expected a closing quote in a header")
+                case "angle" if not match["angle"]:
+                    raise SipParseError("unbalanced", "expected a closing > in a header")
+        parts.append(text[start:])
+    if len(parts) > MAX_ELEMENTS:
+        raise SipParseError("too_many_elements", f"{len(parts)} elements in one header, at most {MAX_ELEMENTS}")
+    return [part.strip(" \t") for part in parts]
+
+
+def without_comments(text: str) -> str:
+    """``text`` without its (comments), which may nest; a parenthesis that is never closed is kept."""
+    kept, depth, start, at = [], 0, 0, 0
+    while True:
+        if depth == 0:
+            at = _next_outside(text, at)
             if at < 0:
-                raise SipParseError("unbalanced", "expected a closing > in a header")
-            at += 1
-        elif char == separator:
-            parts.append(text[start:at].strip())
-            at += 1
-            start = at
-            if len(parts) >= MAX_ELEMENTS:
-                raise SipParseError("too_many_elements", f"more than {MAX_ELEMENTS} elements in one header")
-        else:
-            at += 1
-    parts.append(text[start:].strip())
-    return parts
+                return "".join(kept) + text[start:]
+            kept.append(text[start:at])
+            start, at, depth = at, at + 1, 1
+        match = _IN_COMMENT.search(text, at)
+        if match is None:
+            return "".join(kept) + text[start:]
+        at = match.end()
+        if match["step"]:
+            depth += 1 if match["step"] == "(" else -1
+            if depth == 0:
+                start = at
 
 
-def unquote(text: str) -> str:
-    """A "quoted string" without its quotes and backslashes; anything else as it is."""
-    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
-        return text
-    inside = text[1:-1]
-    if "\\" not in inside:
-        return inside
-    out, at = [], 0
-    while at < len(inside):
-        if inside[at] == "\\" and at + 1 < len(inside):
-            at += 1
-        out.append(inside[at])
-        at += 1
-    return "".join(out)
+def _next_outside(text: str, at: int) -> int:
+    """Where the next parenthesis opens outside of a quoted string; -1 for nowhere."""
+    while (opening := text.find("(", at)) >= 0:
+        quote = text.find('"', at, opening)
+        if quote < 0:
+            return opening
+        string = _OUTSIDE[","].match(text, quote)
+        assert string is not None, "the pattern takes a quoted string, closed or not"
+        at = string.end()
+    return -1
+
+
+def unescape_quoted(inside: str) -> str:
+    """What stands between the quotes of a quoted string, its backslashes resolved."""
+    return _ESCAPED.sub(r"\1", inside) if "\\" in inside else inside
 
 
 def parse_params(text: str) -> Params:
     """``a=b;c`` as it stands behind the first semicolon. Raises SipParseError."""
-    if not text.strip():
-        return Params()
-    parts = split_outside(text, ";")
-    if len(parts) > MAX_PARAMS:
-        raise SipParseError("too_many_parameters", f"{len(parts)} parameters, expected at most {MAX_PARAMS}")
     items: list[tuple[str, str | None]] = []
-    for part in parts:
-        name, equals, value = part.partition("=")
-        name = name.strip()
-        if not name or '"' in name or "<" in name:
-            raise SipParseError("parameter", f"expected a name for every parameter, got {part[:40]!r}")
-        items.append((name, unquote(value.strip()) if equals else None))
-    return Params(items)
-
-
-def end_of_quote(text: str, at: int) -> int:
-    """The position behind the quoted string that begins at ``at``."""
-    at += 1
+    at = 0
     while True:
-        quote, slash = text.find('"', at), text.find("\\", at)
-        if quote < 0:
-            raise SipParseError("unbalanced", "expected a closing quote in a header")
-        if slash < 0 or slash > quote:
-            return quote + 1
-        at = slash + 2
+        match = _PARAM.match(text, at)
+        if match is None:
+            raise SipParseError("parameter", f"expected ;name or ;name=value, got {text[at : at + 40]!r}")
+        name, quoted, plain, end = match.groups()
+        items.append((name, plain if quoted is None else QuotedString(unescape_quoted(quoted))))
+        if end != ";":
+            return Params(items)
+        if len(items) >= MAX_PARAMS:
+            raise SipParseError("too_many_parameters", f"expected at most {MAX_PARAMS} parameters")
+        at = match.end()

@@ -1,12 +1,21 @@
 """Name and address, as From, To, Contact, Route and their like have them (RFC 3261 §20.10)."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from gateway.sip.errors import SipParseError
-from gateway.sip.lexer import end_of_quote, parse_params, split_outside, unquote
-from gateway.sip.params import Params
+from gateway.sip.lexer import parse_params, split_outside, unescape_quoted
+from gateway.sip.params import Params, quote_string
 from gateway.sip.uri import Uri, parse_uri
+
+# A quoted name, or words that need no quotes: beyond tokens also UTF-8, which phones send bare.
+_NAME_ADDR = re.compile(
+    r'[ \t]*+(?:"((?:[^"\\]++|\\.)*+)"[ \t]*+|([^\x00-\x08\x0a-\x1f"<>()\[\]{},;:@?=/\\\x7f]*+))'
+    r'<([^<>"]*+)>[ \t]*+(?:;(.*+))?+\Z',
+    re.DOTALL,
+)
+_NO_PARAMS = Params()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,49 +34,25 @@ class NameAddr:
         return replace(self, params=self.params.with_("tag", tag))
 
     def __str__(self) -> str:
-        name = ""
-        if self.display_name:
-            name = '"' + self.display_name.replace("\\", "\\\\").replace('"', '\\"') + '" '
+        name = quote_string(self.display_name) + " " if self.display_name else ""
         return f"{name}<{self.uri}>{self.params}"
 
 
 def parse_name_addr(text: str) -> NameAddr:
     """One name-addr or addr-spec. Raises SipParseError."""
-    text = text.strip()
-    name, uri_text, params = _cut(text)
-    return NameAddr(parse_uri(uri_text), name, parse_params(params))
+    match = _NAME_ADDR.match(text)
+    if match is not None:
+        quoted, words, uri, params = match.groups()
+        name = words.strip(" \t") if quoted is None else unescape_quoted(quoted)
+        return NameAddr(parse_uri(uri), name, _NO_PARAMS if params is None else parse_params(params))
+    if "<" in text or '"' in text.partition(";")[0]:
+        raise SipParseError("name_addr", f'expected "name" <URI>;parameters, got {text[:60]!r}')
+    uri, semicolon, params = text.strip(" \t").partition(";")
+    if "?" in uri or "," in uri:  # §20: such a URI must stand in brackets
+        raise SipParseError("name_addr", f"expected <> around a URI with , or ? in {text[:60]!r}")
+    return NameAddr(parse_uri(uri.rstrip(" \t")), "", parse_params(params) if semicolon else _NO_PARAMS)
 
 
 def parse_name_addrs(values: Iterable[str]) -> list[NameAddr]:
     """All elements of all lines of one header. Raises SipParseError."""
     return [parse_name_addr(element) for value in values for element in split_outside(value, ",") if element]
-
-
-def _cut(text: str) -> tuple[str, str, str]:
-    """(display name, URI, parameters)."""
-    quoted = ""
-    rest = text
-    if text.startswith('"'):
-        try:
-            end = end_of_quote(text, 0)
-        except SipParseError:
-            raise SipParseError("name_addr", f"expected a closing quote in {text[:60]!r}") from None
-        quoted, rest = unquote(text[:end]), text[end:].lstrip()
-        if not rest.startswith("<"):
-            raise SipParseError("name_addr", f"expected <URI> behind the name in {text[:60]!r}")
-    opening = rest.find("<")
-    if opening < 0:
-        uri, _, params = rest.partition(";")
-        if "?" in uri or "," in uri:  # §20: such a URI must stand in brackets
-            raise SipParseError("name_addr", f"expected <> around a URI with , or ? in {text[:60]!r}")
-        return "", uri.strip(), params
-    name = rest[:opening].strip()
-    if name and (quoted or any(char in name for char in '"<>;,:@()[]?={}\\/')):
-        raise SipParseError("name_addr", f"expected a quoted name in {text[:60]!r}")
-    closing = rest.find(">", opening)
-    if closing < 0:
-        raise SipParseError("name_addr", f"expected a closing > in {text[:60]!r}")
-    after = rest[closing + 1 :].strip()
-    if after and not after.startswith(";"):
-        raise SipParseError("name_addr", f"expected parameters behind > in {text[:60]!r}")
-    return quoted or name, rest[opening + 1 : closing], after[1:]

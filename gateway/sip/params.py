@@ -4,12 +4,19 @@ import re
 from collections.abc import Iterable, Iterator
 
 MAX_PARAMS = 64
-_TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-_NAME = re.compile(r"[^\s;,=<>\"?&]+")
+
+_PLAIN = re.compile(r"[^\x00-\x20\";,<>\x7f]+")
+_TO_ESCAPE = re.compile(r'([\x00-\x1f"\\\x7f])')
+
+
+class QuotedString(str):
+    """A value that came in quotes and leaves in quotes, as media feature tags must (RFC 3840 §9); equal without."""
+
+    __slots__ = ()
 
 
 class Params:
-    """An immutable list of ``name`` or ``name=value``. Values keep their quotes off and on as they need them."""
+    """An immutable list of ``name`` or ``name=value``; values are without quotes, and get them where they need them."""
 
     __slots__ = ("_items",)
 
@@ -17,12 +24,17 @@ class Params:
         self._items = tuple(items)
 
     def get(self, name: str) -> str | None:
-        """The value; "" for a parameter that has none, None for one that is not there."""
+        """The first value; "" for a parameter that has none, None for one that is not there."""
         wanted = name.lower()
         for key, value in self._items:
             if key.lower() == wanted:
                 return "" if value is None else value
         return None
+
+    def count(self, name: str) -> int:
+        """How often it stands there: more than once is an error (§7.3.1) that matters for few."""
+        wanted = name.lower()
+        return sum(key.lower() == wanted for key, _ in self._items)
 
     def __contains__(self, name: str) -> bool:
         return self.get(name) is not None
@@ -54,14 +66,15 @@ class Params:
         return f"Params({str(self)!r})"
 
     def __str__(self) -> str:
-        return "".join(f";{name}" if value is None else f";{name}={_quoted(value)}" for name, value in self._items)
+        return "".join(f";{name}" if value is None else f";{name}={_wire(value)}" for name, value in self._items)
 
 
-def _quoted(value: str) -> str:
-    if value and (_TOKEN.fullmatch(value) or _is_host(value)):
+def quote_string(text: str) -> str:
+    """A quoted string (§25.1) that holds ``text``."""
+    return '"' + _TO_ESCAPE.sub(r"\\\1", text) + '"'
+
+
+def _wire(value: str) -> str:
+    if not isinstance(value, QuotedString) and _PLAIN.fullmatch(value):
         return value
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _is_host(value: str) -> bool:
-    return value.startswith("[") and value.endswith("]") and set(value[1:-1].lower()) <= set("0123456789abcdef:.%")
+    return quote_string(value)

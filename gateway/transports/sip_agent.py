@@ -76,7 +76,12 @@ class SipAgent:
         self._busy = True
         try:
             while (effect := self.ua.poll()) is not None:
-                self._perform(effect)
+                try:
+                    self._perform(effect)
+                except Exception:
+                    # A fault of ours with one call must not leave the effects of the others undone.
+                    log.exception("sip.fault", effect=type(effect).__name__)
+                    self._on_bad("fault")
         finally:
             self._busy = False
         self._settled.set()

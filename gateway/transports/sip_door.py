@@ -38,7 +38,7 @@ class SipDoor:
     def __init__(self, config: SipConfig, agent: str, hub: CallHub, metrics: GatewayMetrics) -> None:
         self._config = config
         trunks = config.trunk_table()
-        self._gate = TrunkGate(trunks, DigestVerifier(REALM, secrets.token_bytes(32)))
+        self._gate = TrunkGate(trunks, DigestVerifier(REALM, secrets.token_bytes(32), lambda: secrets.token_hex(8)))
         ua = UserAgent(
             UserAgentConfig(contact=self._contact, flow_to=self._flow_to),
             self._gate,

@@ -2,16 +2,18 @@
 
 import random
 import secrets
-from dataclasses import replace
 from time import monotonic, time
 
 from gateway.rtp.media_plan import StreamIdentity
 from gateway.rtp.stream import MediaStream
 from gateway.sdp.description import SessionDescription
-from gateway.sdp.errors import NoCommonCodecError, SdpError, SecurityMismatchError
+from gateway.sdp.errors import NegotiationError, NoCommonCodecError, SdpError
+from gateway.sdp.formats import MediaCodec
+from gateway.sdp.local import LocalMedia
 from gateway.sdp.offer_answer import answer_offer, make_offer, read_answer
 from gateway.sdp.parser import parse_sdp
-from gateway.sdp.plan import LocalMedia, MediaCodec, MediaPlan, SecurityPolicy
+from gateway.sdp.plan import MediaPlan
+from gateway.sdp.security import PLAIN, SecurityMethod, SecurityMode, SecurityPolicy
 from gateway.sip.trunk import MediaSecurity, Trunk
 from gateway.transports.rtp_ports import PortPair
 from wire.audio.codecs import Codec
@@ -20,9 +22,10 @@ LEG_CODECS = {MediaCodec.PCMU: Codec.PCMU, MediaCodec.PCMA: Codec.PCMA, MediaCod
 """In which codec a call's audio crosses the bus."""
 
 _POLICIES = {
-    MediaSecurity.NONE: SecurityPolicy.NONE,
-    MediaSecurity.OPTIONAL: SecurityPolicy.OPTIONAL,
-    MediaSecurity.SDES: SecurityPolicy.SDES,
+    MediaSecurity.NONE: PLAIN,
+    MediaSecurity.OPTIONAL: SecurityPolicy(SecurityMode.OPTIONAL),
+    MediaSecurity.SDES: SecurityPolicy(SecurityMode.REQUIRED, (SecurityMethod.SDES,)),
+    MediaSecurity.DTLS: SecurityPolicy(SecurityMode.REQUIRED, (SecurityMethod.DTLS,)),
 }
 
 
@@ -47,39 +50,41 @@ class SipMedia:
         self._local = LocalMedia(
             address=host,
             port=pair.port,
-            rtcp_port=pair.port + 1,
             session_id=secrets.randbits(48),
             codecs=tuple(MediaCodec(name) for name in trunk.codecs),
-            new_key=secrets.token_bytes,
             ptime_ms=trunk.ptime_ms,
-            policy=_POLICIES[trunk.media_security],
+            security=_POLICIES[trunk.media_security],
         )
+        self._last: SessionDescription | None = None
         self._offer: SessionDescription | None = None
 
     def answer(self, offer: bytes) -> bytes:
         """Answer the first offer or a later one. Raises MediaRefusedError; the session then stays as it was."""
         try:
-            agreed = answer_offer(parse_sdp(offer), self._local)
-        except (SdpError, NoCommonCodecError, SecurityMismatchError) as error:
+            agreed = answer_offer(parse_sdp(offer), self._local, secrets.token_bytes, self._last, self.plan)
+        except (SdpError, NegotiationError) as error:
             raise _refusal(error) from None
         self._agree(agreed.plan)
-        self._next_version()
+        self._last = agreed.answer
         return agreed.answer.to_bytes()
 
     def offer(self) -> bytes:
-        """Our offer; ``accept`` takes what comes back."""
-        self._offer = make_offer(self._local)
-        self._next_version()
+        """Our offer; ``accept`` takes what comes back. Raises MediaRefusedError when the policy cannot be met."""
+        try:
+            self._offer = make_offer(self._local, secrets.token_bytes, self._last, self.plan)
+        except NegotiationError as error:
+            raise _refusal(error) from None
         return self._offer.to_bytes()
 
     def accept(self, answer: bytes) -> None:
         """Take the answer to our offer. Raises MediaRefusedError."""
         assert self._offer is not None, "an answer follows an offer"
         try:
-            self._agree(read_answer(self._offer, parse_sdp(answer), self._local))
-        except (SdpError, NoCommonCodecError, SecurityMismatchError) as error:
+            plan = read_answer(self._offer, parse_sdp(answer), self._local)
+        except (SdpError, NegotiationError) as error:
             raise _refusal(error) from None
-        self._offer = None
+        self._agree(plan)
+        self._last, self._offer = self._offer, None
 
     def _agree(self, plan: MediaPlan) -> None:
         self.plan = plan
@@ -88,9 +93,6 @@ class SipMedia:
             return
         self.codec = LEG_CODECS[plan.codec]
         self.stream = MediaStream(plan, self.codec, _identity(), monotonic(), time(), random.random, find_tones=True)
-
-    def _next_version(self) -> None:
-        self._local = replace(self._local, version=self._local.version + 1)  # RFC 3264 §8: one more per description
 
 
 def _identity() -> StreamIdentity:

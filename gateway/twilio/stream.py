@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from gateway.events import KeyPressed, LegEnded, MarkPlayed
+from gateway.events import KeyPressed, LegEnded, MarkPlayed, is_keys
 from gateway.twilio.messages import (
     CODEC,
     Connected,
@@ -19,7 +19,6 @@ from gateway.twilio.messages import (
 from gateway.twilio.stream_clock import StreamClock
 
 MAX_BAD_MESSAGES = 50  # a peer that breaks the protocol this often will not stop: the stream ends
-_KEYS = frozenset("0123456789*#ABCD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class TwilioStream:
                 return MarkPlayed(message.mark.name)
             case DtmfMessage() if self._is_ours(message.stream_sid):
                 digit = message.dtmf.digit
-                return KeyPressed(digit) if digit in _KEYS else self._count("bad_digit")
+                return KeyPressed(digit) if len(digit) == 1 and is_keys(digit) else self._count("bad_digit")
             case Start():
                 return self._receive_start(message)
             case Stop() if self._is_ours(message.stream_sid):

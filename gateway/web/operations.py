@@ -52,10 +52,13 @@ class Operations:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _calls(self, request: web.Request) -> web.Response:
+        """All calls that are remembered; ``?variable=name:value`` takes those in which the door set it so."""
         self._authorize(request)
+        name, _, value = request.query.get("variable", "").partition(":")
         calls = [
             {"call": record.call, "state": record.state, "outcome": record.outcome, "duration_s": record.duration_s}
             for record in self._hub.records.values()
+            if not name or record.setup.variables.get(name) == value
         ]
         return web.json_response({"calls": calls})
 

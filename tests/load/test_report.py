@@ -23,7 +23,7 @@ def report(lateness_ms: float = 0.5, generator_s: float = 2.0) -> Report:
     )
     observed.tally.lateness_s.extend([lateness_ms / 1_000] * 100)
     observed.tally.latencies_s = [0.005] * 97 + [math.inf] * 3
-    plan = Plan("http://127.0.0.1:1", "token", 400, 10.0, 7, 1_200)
+    plan = Plan("http://127.0.0.1:1", 400, 10.0, 7, 1_200)
     return Report(plan, observed, Machine(idle_share=0.9, load_1min=0.1, cores=2))
 
 

@@ -14,6 +14,7 @@ _TIMED_OUT = step(State.TERMINATED, Action.REPORT_TIMEOUT)
 
 INVITE_CLIENT = Machine(
     name="invite_client",
+    server=False,
     initial=State.CALLING,
     table={
         State.CALLING: {

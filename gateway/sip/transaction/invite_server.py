@@ -4,10 +4,10 @@ The 2xx is sent again by the transaction user until its ACK comes (§13.3.1.4); 
 the INVITE are absorbed meanwhile. A transport error is told and changes nothing (RFC 6026 §8.8).
 """
 
-from gateway.sip.transaction.table import Action, Event, Machine, State, step
+from gateway.sip.transaction.table import Action, Event, Machine, State, Step, step
 from gateway.sip.transaction.timers import Timer
 
-_ANSWERED = {
+_ANSWERED: dict[Event | Timer, Step] = {
     Event.PROVISIONAL: step(State.PROCEEDING, Action.SEND_RESPONSE),
     Event.SUCCESS: step(State.ACCEPTED, Action.SEND_RESPONSE),
     Event.FAILURE: step(State.COMPLETED, Action.SEND_RESPONSE),
@@ -15,6 +15,7 @@ _ANSWERED = {
 
 INVITE_SERVER = Machine(
     name="invite_server",
+    server=True,
     initial=State.TRYING,
     table={
         State.TRYING: {

@@ -7,9 +7,9 @@ Three things never get state: CANCEL, which is answered out of the INVITE it mea
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 
-from gateway.sip.flow import Address, Flow, Transport
+from gateway.sip.flow import Address, Flow
 from gateway.sip.message import Message, Request, Response
 from gateway.sip.transaction import matching
 from gateway.sip.transaction.effects import (
@@ -30,18 +30,17 @@ from gateway.sip.transaction.invite_server import INVITE_SERVER
 from gateway.sip.transaction.non_invite_client import NON_INVITE_CLIENT
 from gateway.sip.transaction.non_invite_server import NON_INVITE_SERVER
 from gateway.sip.transaction.requests import ack_for_failure, cancel_for, with_via
-from gateway.sip.transaction.schedule import Schedule
 from gateway.sip.transaction.table import Action, Event, State
-from gateway.sip.transaction.timers import Timer, Timers
+from gateway.sip.transaction.timers import RETRANSMIT, Timer, Timers
 from gateway.sip.transaction.transaction import Transaction
+from gateway.sip.transaction.transactions import Transactions
+from gateway.sip.via import Via
 
 __all__ = ["MAX_TRANSACTIONS", "TransactionId", "TransactionLayer"]
 
 # 30 calls/s (one carrier's limit) are 30 INVITE and 30 BYE that live for 32 s over UDP: 2,000. At 6 KB each
 # the bound keeps a flood below 50 MB.
 MAX_TRANSACTIONS = 8_192
-
-_Peer = tuple[Transport, Address]
 
 
 class TransactionLayer:
@@ -67,11 +66,7 @@ class TransactionLayer:
         self._timers = timers or Timers()
         self._max = max_transactions
         self._last_id = 0
-        self._all: dict[TransactionId, Transaction] = {}
-        self._servers: dict[Hashable, Transaction] = {}
-        self._clients: dict[Hashable, Transaction] = {}
-        self._by_peer: dict[_Peer, dict[TransactionId, Transaction]] = {}
-        self._schedule = Schedule()
+        self._live = Transactions()
         self._effects: deque[TransactionEffect] = deque()
         self._refused = 0
         self._absorbed = 0
@@ -80,18 +75,23 @@ class TransactionLayer:
         self._strays = 0
         self._ignored = 0
 
-    # Input from the network
-
     def receive(self, message: Message, flow: Flow, now: float) -> None:
-        """Take a message that came on ``flow``. A request gets ``received`` and ``rport`` into its top Via."""
+        """Take a message that came on ``flow``. A new request gets ``received`` and ``rport`` into its top Via."""
+        vias = message.vias
         if isinstance(message, Response):
-            self._receive_response(message, flow, now)
+            # More than one Via: not ours, or misrouted (§8.1.3.3).
+            if len(vias) == 1:
+                self._receive_response(message, vias[0], flow, now)
+            else:
+                self._strays += 1
+        elif not vias:
+            self._refused += 1  # nowhere to answer to
         elif message.method == "ACK":
-            self._receive_ack(message, flow, now)
+            self._receive_ack(message, vias[0], flow, now)
         elif message.method == "CANCEL":
-            self._receive_cancel(message, flow)
+            self._receive_cancel(message, vias[0], flow)
         else:
-            self._receive_request(message, flow, now)
+            self._receive_request(message, vias[0], flow, now)
 
     def transport_failed(self, flow: Flow, now: float) -> None:
         """A connection is gone, could not be opened, or a datagram to ``flow.remote`` was refused.
@@ -100,12 +100,9 @@ class TransactionLayer:
         server's responses go to the address of the Via from now on (§18.2.2); only when that
         fails too is it told.
         """
-        there = self._by_peer.get((flow.transport, flow.remote), {})
-        for transaction in list(there.values()):
-            if transaction.flow.connection not in (flow.connection, 0):
-                continue
+        for transaction in self._live.on(flow):
             if transaction.fallback is not None:
-                self._move(transaction, transaction.fallback)
+                self._live.move(transaction, transaction.fallback)
                 transaction.fallback = None
                 # Nothing is retransmitted over a stream, so this may have been lost with it. A 2xx
                 # is the transaction user's to repeat, a provisional response may be missed.
@@ -114,8 +111,6 @@ class TransactionLayer:
             else:
                 self._apply(transaction, Event.TRANSPORT_ERROR, now)
 
-    # Wishes of the transaction user
-
     def send_request(self, request: Request, flow: Flow, now: float) -> TransactionId:
         """Send a copy of ``request``, with a Via on top, until it is answered. Not for ACK and CANCEL.
 
@@ -123,8 +118,9 @@ class TransactionLayer:
         """
         if request.method in ("ACK", "CANCEL"):
             raise ValueError(f"expected a request with a transaction of its own, got {request.method}")
-        if len(self._clients) >= self._max:
-            raise OverflowError(f"expected fewer than {self._max} client transactions, got {len(self._clients)}")
+        count = len(self._live.clients)
+        if count >= self._max:
+            raise OverflowError(f"expected fewer than {self._max} client transactions, got {count}")
         branch = matching.MAGIC_COOKIE + self._new_branch()
         copy = with_via(request, flow, self._sent_by(flow), branch)
         return self._start_client(copy, branch, flow, now)
@@ -139,7 +135,7 @@ class TransactionLayer:
         was answered. Whether the INVITE is over, its own response says: 487, or 2xx if that was
         faster, or ``TransactionTimedOut`` when it never comes.
         """
-        transaction = self._all.get(invite)
+        transaction = self._live.get(invite)
         if transaction is None or not transaction.knows(Event.CANCEL):
             return None
         transaction.cancel_headers = tuple(headers)
@@ -160,8 +156,8 @@ class TransactionLayer:
         A 2xx to INVITE may be given again and again, each is sent; its retransmission is the
         caller's duty (§13.3.1.4).
         """
-        server = self._all.get(transaction)
-        if server is None:
+        server = self._live.get(transaction)
+        if server is None or not server.machine.server:
             self._ignored += 1
             return
         event = _class_of(response)
@@ -184,28 +180,24 @@ class TransactionLayer:
         For strangers: neither memory nor retransmissions for a request that is not wanted (§8.2.7).
         Should it come again, ``RequestReceived`` does too.
         """
-        server = self._all.get(transaction)
-        if server is None:
+        server = self._live.get(transaction)
+        if server is None or not server.machine.server:
             return
         if response is not None:
             self._send(response, server.flow)
-        server.state = State.TERMINATED
-        self._remove(server)
-
-    # Time and output
+        self._live.remove(server)
 
     def handle_deadline(self, now: float) -> None:
         """Fire what is due. A late call fires each retransmission once, not those it slept through."""
-        while (transaction_id := self._schedule.pop_due(now)) is not None:
-            transaction = self._all[transaction_id]
+        while (transaction := self._live.pop_due(now)) is not None:
             timer = transaction.pop_due(now)
             assert timer is not None, "the schedule follows the timers"
-            if timer in (Timer.A, Timer.E, Timer.G):
+            if timer in RETRANSMIT:
                 self._retransmitted += 1
             self._apply(transaction, timer, now)
 
     def next_deadline(self) -> float | None:
-        return self._schedule.next()
+        return self._live.next_deadline()
 
     def poll(self) -> TransactionEffect | None:
         return self._effects.popleft() if self._effects else None
@@ -213,8 +205,8 @@ class TransactionLayer:
     def stats(self) -> dict[str, float]:
         """Two gauges, then counters since the start."""
         return {
-            "server_transactions": len(self._servers),
-            "client_transactions": len(self._clients),
+            "server_transactions": len(self._live.servers),
+            "client_transactions": len(self._live.clients),
             "refused_requests": self._refused,
             "absorbed_requests": self._absorbed,
             "retransmissions": self._retransmitted,
@@ -223,77 +215,73 @@ class TransactionLayer:
             "ignored_responses": self._ignored,
         }
 
-    # How
-
-    def _receive_response(self, response: Response, flow: Flow, now: float) -> None:
-        # More than one Via: not ours, or misrouted (§8.1.3.3).
-        client = self._clients.get(matching.response_key(response)) if len(response.vias) == 1 else None
+    def _receive_response(self, response: Response, via: Via, flow: Flow, now: float) -> None:
+        method = response.cseq.method
+        client = self._live.clients.get(matching.client_key(via.branch or "", method))
         if client is not None:
             self._apply(client, _class_of(response), now, response, flow)
-        elif len(response.vias) == 1 and response.cseq.method == "INVITE" and 200 <= response.status < 300:
+        elif method == "INVITE" and 200 <= response.status < 300:
             self._effects.append(StrayResponse(response, flow))
         else:
             self._strays += 1
 
-    def _receive_ack(self, ack: Request, flow: Flow, now: float) -> None:
-        invite = self._find(ack, "INVITE")
+    def _receive_ack(self, ack: Request, via: Via, flow: Flow, now: float) -> None:
+        invite = self._find(ack, via, "INVITE")
         if invite is None:
             self._effects.append(AckReceived(ack, flow))
         else:
             self._apply(invite, Event.ACK, now, ack, flow)
 
-    def _receive_cancel(self, cancel: Request, flow: Flow) -> None:
-        invite = self._find(cancel, "INVITE")
-        matching.note_source(cancel, flow)
+    def _receive_cancel(self, cancel: Request, via: Via, flow: Flow) -> None:
+        invite = self._find(cancel, via, "INVITE")
+        matching.note_source(cancel, via, flow)
         if invite is None:
-            self._answer_without_state(cancel, 481, flow)
+            self._answer_without_state(cancel, via, 481, flow)
             return
         # §9.2: the tag of the responses to the INVITE, if it has one.
-        tag = (invite.response.to.tag if invite.response is not None else None) or invite.request.to.tag
-        self._send(cancel.respond(200, to_tag=tag or _stable_tag(cancel)), matching.reply_flow(cancel, flow))
+        tag = (invite.response.to.tag if invite.response is not None else None) or _stable_tag(cancel, via)
+        self._send(cancel.respond(200, to_tag=tag), matching.reply_flow(via, flow))
         if not invite.cancelled and invite.state in (State.TRYING, State.PROCEEDING):
             invite.cancelled = True
             self._effects.append(CancelReceived(invite.id, cancel))
 
-    def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
-        known = self._find(request, request.method)
+    def _receive_request(self, request: Request, via: Via, flow: Flow, now: float) -> None:
+        known = self._find(request, via, request.method)
         if known is not None:
             self._absorbed += 1
             self._apply(known, Event.REQUEST, now)
             return
-        key = matching.server_key(request)
-        matching.note_source(request, flow)
+        key = matching.server_key(request, via, request.method)
+        matching.note_source(request, via, flow)
         limit = self._max + (self._max // 8 if request.to.tag else 0)
-        # An RFC 2543 key may be taken by a request with another To tag; it is not worth a second table.
-        if len(self._servers) >= limit or key in self._servers:
+        # The key of an RFC 2543 client may be taken by a request with another To tag: not worth a second table.
+        if len(self._live.servers) >= limit or key in self._live.servers:
             self._refused += 1
-            self._answer_without_state(request, 503, flow)
+            self._answer_without_state(request, via, 503, flow)
             return
         machine = INVITE_SERVER if request.method == "INVITE" else NON_INVITE_SERVER
-        reply = matching.reply_flow(request, flow)
-        fallback = matching.fallback_flow(request, flow)
+        reply, fallback = matching.reply_flow(via, flow), matching.fallback_flow(via, flow)
         server = Transaction(self._next_id(), machine, key, request, reply, now, fallback)
-        self._servers[key] = server
-        self._add(server, now)
+        server.start(now, self._timers)
+        self._live.add(server)
         self._effects.append(RequestReceived(server.id, request, flow))
 
-    def _find(self, request: Request, method: str) -> Transaction | None:
-        known = self._servers.get(matching.server_key(request, method))
-        if known is None or matching.has_cookie(request):
+    def _find(self, request: Request, via: Via, method: str) -> Transaction | None:
+        known = self._live.servers.get(matching.server_key(request, via, method))
+        if known is None or matching.has_cookie(via):
             return known
         return known if matching.same_2543_dialog(request, known.request, known.response) else None
 
-    def _answer_without_state(self, request: Request, status: int, flow: Flow) -> None:
+    def _answer_without_state(self, request: Request, via: Via, status: int, flow: Flow) -> None:
         """§8.2.7: the same answer to the same request, whenever it comes."""
-        to_tag = "" if request.to.tag else _stable_tag(request)
-        self._send(request.respond(status, to_tag=to_tag), matching.reply_flow(request, flow))
+        self._send(request.respond(status, to_tag=_stable_tag(request, via)), matching.reply_flow(via, flow))
 
     def _start_client(self, request: Request, branch: str, flow: Flow, now: float) -> TransactionId:
         machine = INVITE_CLIENT if request.method == "INVITE" else NON_INVITE_CLIENT
         key = matching.client_key(branch, request.method)
         client = Transaction(self._next_id(), machine, key, request, flow, now)
-        self._clients[key] = client
-        self._add(client, now)
+        client.start(now, self._timers)
+        self._live.add(client)
         self._send(request, flow)
         return client.id
 
@@ -308,9 +296,9 @@ class TransactionLayer:
         for action in transaction.apply(event, now, self._timers):
             self._perform(action, transaction, now, message, flow)
         if transaction.state is State.TERMINATED:
-            self._remove(transaction)
+            self._live.remove(transaction)
         else:
-            self._schedule.set(transaction.id, transaction.next_deadline())
+            self._live.wake(transaction)
 
     def _perform(
         self, action: Action, transaction: Transaction, now: float, message: Message | None, flow: Flow | None
@@ -360,33 +348,6 @@ class TransactionLayer:
         self._last_id += 1
         return TransactionId(self._last_id)
 
-    def _add(self, transaction: Transaction, now: float) -> None:
-        transaction.start(now, self._timers)
-        self._all[transaction.id] = transaction
-        peer = (transaction.flow.transport, transaction.flow.remote)
-        self._by_peer.setdefault(peer, {})[transaction.id] = transaction
-        self._schedule.set(transaction.id, transaction.next_deadline())
-
-    def _move(self, transaction: Transaction, flow: Flow) -> None:
-        self._leave(transaction)
-        transaction.flow = flow
-        self._by_peer.setdefault((flow.transport, flow.remote), {})[transaction.id] = transaction
-
-    def _leave(self, transaction: Transaction) -> None:
-        peer = (transaction.flow.transport, transaction.flow.remote)
-        there = self._by_peer.get(peer, {})
-        there.pop(transaction.id, None)
-        if not there:
-            self._by_peer.pop(peer, None)
-
-    def _remove(self, transaction: Transaction) -> None:
-        if self._all.pop(transaction.id, None) is None:
-            return
-        server = transaction.machine in (INVITE_SERVER, NON_INVITE_SERVER)
-        del (self._servers if server else self._clients)[transaction.key]
-        self._leave(transaction)
-        self._schedule.set(transaction.id, None)
-
 
 def _class_of(response: Response) -> Event:
     if response.status < 200:
@@ -394,7 +355,7 @@ def _class_of(response: Response) -> Event:
     return Event.SUCCESS if response.status < 300 else Event.FAILURE
 
 
-def _stable_tag(request: Request) -> str:
+def _stable_tag(request: Request, via: Via) -> str:
     """A To tag without state: equal for every copy of the same request."""
-    seed = f"{request.via.branch}\0{request.call_id}\0{request.from_.tag}".encode("utf-8", "surrogateescape")
+    seed = f"{via.branch}\0{request.call_id}\0{request.from_.tag}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(seed, digest_size=8).hexdigest()

@@ -4,8 +4,8 @@ from collections.abc import Hashable
 from dataclasses import replace
 
 from gateway.sip.flow import Flow
-from gateway.sip.via import Via
 from gateway.sip.message import Request, Response
+from gateway.sip.via import Via
 
 MAGIC_COOKIE = "z9hG4bK"
 
@@ -15,28 +15,22 @@ def client_key(branch: str, method: str) -> Hashable:
     return branch.lower(), method
 
 
-def response_key(response: Response) -> Hashable:
-    return client_key(response.via.branch or "", response.cseq.method)
-
-
-def server_key(request: Request, method: str | None = None) -> Hashable:
-    """§17.2.3; ``method`` instead of the request's own finds what an ACK or CANCEL means.
+def server_key(request: Request, via: Via, method: str) -> Hashable:
+    """§17.2.3. ``method`` is that of the wanted transaction: INVITE for what an ACK or a CANCEL means.
 
     A branch without the cookie is that of an RFC 2543 client, for which the rest of the request
     speaks. The To tag is compared by ``same_2543_dialog``, because that of an ACK is ours.
     """
-    via = request.via
     host, port = via.sent_by
-    kind = method or request.method
     branch = via.branch or ""
-    if branch[: len(MAGIC_COOKIE)].lower() == MAGIC_COOKIE.lower():
-        return branch.lower(), host.lower(), port, kind
-    cseq = request.cseq.number
-    return str(request.uri), request.from_.tag, request.call_id, cseq, branch, host.lower(), port, kind
+    if has_cookie(via):
+        return branch.lower(), host.lower(), port, method
+    number = request.cseq.number
+    return str(request.uri), request.from_.tag, request.call_id, number, branch, host.lower(), port, method
 
 
-def has_cookie(request: Request) -> bool:
-    return (request.via.branch or "")[: len(MAGIC_COOKIE)].lower() == MAGIC_COOKIE.lower()
+def has_cookie(via: Via) -> bool:
+    return (via.branch or "")[: len(MAGIC_COOKIE)].lower() == MAGIC_COOKIE.lower()
 
 
 def same_2543_dialog(request: Request, original: Request, response: Response | None) -> bool:
@@ -46,41 +40,35 @@ def same_2543_dialog(request: Request, original: Request, response: Response | N
     return request.to.tag == original.to.tag
 
 
-def note_source(request: Request, flow: Flow) -> None:
-    """Add ``received`` and ``rport`` to the top Via (§18.2.1, RFC 3581 §4)."""
-    via = request.via
+def note_source(request: Request, via: Via, flow: Flow) -> None:
+    """Add ``received`` and ``rport`` to ``via``, the top one (§18.2.1, RFC 3581 §4)."""
     host, port = flow.remote
-    params = via.params
+    params = via.params.without("received")
     if "rport" in params:
-        params = params.with_("rport", str(port)).with_("received", host)
-    elif via.host.lower() != host.lower():
-        params = params.with_("received", host)
-    else:
+        params = params.with_("rport", str(port))
+    elif via.host.lower() == host.lower() and "received" not in via.params:
         return
-    replace_top_via(request, replace(via, params=params))
-
-
-def replace_top_via(request: Request, via: Via) -> None:
-    rest = request.headers.split("Via")[1:]
+    below = request.headers.split("Via")[1:]
     request.headers.remove("Via")
-    for element in reversed(rest):
+    for element in reversed(below):
         request.headers.prepend("Via", element)
-    request.headers.prepend("Via", str(via))
+    # IPv6 stands bare here, unlike in the sent-by (§25.1 via-received); its zone means nothing elsewhere.
+    request.headers.prepend("Via", f"{replace(via, params=params)};received={host.partition('%')[0]}")
 
 
-def reply_flow(request: Request, flow: Flow) -> Flow:
+def reply_flow(via: Via, flow: Flow) -> Flow:
     """Where responses go first (§18.2.2): back on the connection, or to the source address of the datagram.
 
     ``maddr`` is not followed: it would let anybody aim our responses at a third party.
     """
-    if flow.transport.reliable or "rport" in request.via.params:
+    if flow.transport.reliable or "rport" in via.params:
         return flow
-    port = request.via.sent_by[1]
+    port = via.sent_by[1]
     return flow if port == flow.remote[1] else replace(flow, remote=(flow.remote[0], port))
 
 
-def fallback_flow(request: Request, flow: Flow) -> Flow | None:
+def fallback_flow(via: Via, flow: Flow) -> Flow | None:
     """Where responses go when the connection is gone (§18.2.2): a new one to the port of the Via."""
     if not flow.transport.reliable:
         return None
-    return replace(flow, remote=(flow.remote[0], request.via.sent_by[1]), connection=0)
+    return replace(flow, remote=(flow.remote[0], via.sent_by[1]), connection=0)

@@ -9,6 +9,7 @@ _BROKEN = step(State.TERMINATED, Action.REPORT_TRANSPORT)
 
 NON_INVITE_CLIENT = Machine(
     name="non_invite_client",
+    server=False,
     initial=State.TRYING,
     table={
         State.TRYING: {

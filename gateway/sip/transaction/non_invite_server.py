@@ -13,6 +13,7 @@ _BROKEN = step(State.TERMINATED, Action.REPORT_TRANSPORT)
 
 NON_INVITE_SERVER = Machine(
     name="non_invite_server",
+    server=True,
     initial=State.TRYING,
     table={
         State.TRYING: {

@@ -78,11 +78,12 @@ def step(state: State, *actions: Action) -> Step:
     return Step(state, actions)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Machine:
     """One of the four kinds of transaction. ``timers`` has every state, ``table`` those that something leaves."""
 
     name: str
+    server: bool
     initial: State
     table: Mapping[State, Mapping[Event | Timer, Step]]
     timers: Mapping[State, frozenset[Timer]]

@@ -178,10 +178,15 @@ class UserAgent:
     def send_info(self, call: CallHandle, content_type: str, body: bytes, now: float) -> None:
         known = self._calls.get(call)
         if known is not None and known.session is not None and known.session.dialog.confirmed:
-            request = known.session.dialog.request("INFO")
+            session = known.session
+            request = session.dialog.request("INFO")
             request.headers.set("Content-Type", content_type)
             request.body = body
-            self._clients.send(self._endings.in_dialog(known.session, request, _nobody), now)
+
+            def answered(client: ClientRequest, response: Response, at: float) -> None:
+                self._endings.judge(session, client, response, at)
+
+            self._clients.send(self._endings.in_dialog(session, request, answered), now)
         self._drain(now)
 
     def register(self, registration: Registration, now: float) -> int:
@@ -331,7 +336,3 @@ def _check(message: Message) -> None:
     """Look once at the headers a dialog is made of; what is wrong with a request is answered by the parser."""
     if isinstance(message, Response):
         _ = message.contacts, message.record_routes
-
-
-def _nobody(client: ClientRequest, response: Response, now: float) -> None:
-    """Nothing depends on the response."""

@@ -6,7 +6,7 @@ transport or a 503 (RFC 3263 §4.3), and the same target again after a challenge
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from gateway.sip.flow import Flow, Target, Transport
 from gateway.sip.message import Request, Response
@@ -20,6 +20,9 @@ from gateway.sip.uri import SipUri, Uri
 
 MAX_DATAGRAM_BYTES = 1_300  # §18.1.1
 ROOM_FOR_VIA = 100
+PRIVATE = tuple(
+    ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
 WITH_CONTACT = frozenset({"INVITE", "UPDATE", "REFER", "NOTIFY"})
 OnResponse = Callable[["ClientRequest", Response, float], None]
 
@@ -160,6 +163,7 @@ class Clients:
             if status in (401, 407) and self._answer_challenge(client, response, now):
                 return True
             if status == 503 and client.flows:
+                client.proceeding = False
                 self._send_next(client, now)
                 return True
         client.done = True
@@ -208,7 +212,7 @@ class Clients:
         config, known = self._core.config, client.preferred
         flows: list[Flow] = []
         for target in targets:
-            if known is not None and _is_known(known, target):
+            if known is not None and _is_known(known, target, routed="Route" in client.request.headers):
                 flows.insert(0, known)  # it keeps the local address, and the connection
             flow = config.flow_to(target)
             if flow not in flows and not (known in flows and flow.remote == known.remote):
@@ -263,15 +267,23 @@ class Clients:
         self._by_transaction[client.transaction] = client
 
 
-def _is_known(known: Flow, target: Target) -> bool:
+def _is_known(known: Flow, target: Target, routed: bool) -> bool:
     """True when ``known`` leads to ``target``: the same address, the connection of the same host, or the public
-    side of a peer whose Contact is a private address (RFC 3581 is for responses only)."""
+    side of a peer whose Contact is a private address (RFC 3581 is for responses only).
+
+    Proxies know their addresses: what is ``routed`` goes where the Route says.
+    """
     if known.transport is not target.transport:
         return False
     if known.remote == target.address or (known.connection and known.remote[0] == target.address[0]):
         return True
+    return not routed and _behind_nat(target.address[0]) and not _behind_nat(known.remote[0])
+
+
+def _behind_nat(host: str) -> bool:
+    """True for addresses that mean something else elsewhere (RFC 1918, RFC 6598, RFC 4193)."""
     try:
-        claimed, seen = ip_address(target.address[0]), ip_address(known.remote[0])
+        address = ip_address(host)
     except ValueError:
         return False
-    return claimed.is_private and not seen.is_private
+    return any(address in network for network in PRIVATE)

@@ -40,6 +40,7 @@ class EndCause(Enum):
     NO_ACK = "no_ack"
     SESSION_EXPIRED = "session_expired"  # RFC 4028
     REPLACED = "replaced"  # another call took its place (RFC 3891)
+    PEER_LOST = "peer_lost"  # the peer does not know the call any more (481)
     PROTOCOL_ERROR = "protocol_error"  # the peer broke the offer/answer model
 
 
@@ -130,7 +131,10 @@ class OfferRejected:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """Said once for every handle, last. ``status`` is the final response where there was one, else 0."""
+    """Said once for every handle. ``status`` is the final response where there was one, else 0.
+
+    Only the ``TransferProgress`` of a transfer under way may still follow.
+    """
 
     call: CallHandle
     cause: EndCause

@@ -91,6 +91,12 @@ class Endings:
         session.ack_cseq = invite.sent.cseq.number
         self._clients.send(session.ack, now)
 
+    def judge(self, session: Session, client: ClientRequest, response: Response, now: float) -> None:
+        """§12.2.1.2: a peer that does not know the dialog, or answers nothing, has no call with us any more."""
+        if response.status == 481 or (response.status == 408 and client.local):
+            cause = EndCause.TIMED_OUT if client.local else EndCause.PEER_LOST
+            self.hang_up(session.call, cause, now, response.status)
+
     def ack_missing(self, session: Session, now: float) -> None:
         """Nobody acknowledged a 2xx of ours for 64·T1: BYE (§13.3.1.4)."""
         if session.call.phase is Phase.ENDED:

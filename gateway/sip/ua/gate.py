@@ -35,6 +35,9 @@ Verdict = Admitted | Challenged | Refused | Ignored
 
 
 class Gate(Protocol):
-    """Asked once for every request outside a dialog but ACK and CANCEL; retransmissions are not asked again."""
+    """Asked once for every request outside a dialog but ACK and CANCEL.
+
+    Retransmissions are answered as the first time without asking; those of what was ignored are asked again.
+    """
 
     def check(self, request: Request, flow: Flow, now: float) -> Verdict: ...

@@ -92,6 +92,7 @@ class OffersOut:
             if session.ack is not None and session.ack_cseq == client.sent.cseq.number:
                 self._clients.resend_ack(session.ack, now)
                 return
+            session.dialog.refresh_target(response)
             self._endings.acknowledge(session, client, None, now)
         if session.modifying is not client:
             return
@@ -130,10 +131,10 @@ class OffersOut:
         refresh = not offered or sdp == session.media.local_sdp
         if offered:
             session.media.roll_back()
-        if status in (481, 408):  # §12.2.1.2: the peer does not know the dialog, or is gone
-            cause = EndCause.TIMED_OUT if status == 408 else EndCause.PROTOCOL_ERROR
-            self._endings.hang_up(session.call, cause, now, status)
-        elif status == 491:
+        self._endings.judge(session, client, response, now)
+        if session.call.phase is Phase.ENDED:
+            return
+        if status == 491:
             self._wait_after_glare(session, sdp, now)
         elif status == 422 and session.min_se_s < session_timer.min_se(response):
             session.min_se_s = session_timer.min_se(response)

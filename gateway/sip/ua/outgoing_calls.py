@@ -1,8 +1,6 @@
 """The caller's side of a call's first INVITE (RFC 3261 §13.2)."""
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from gateway.sip.dialog import MAX_FORWARDS, Dialog, apply_route_set
 from gateway.sip.headers import Headers
@@ -10,6 +8,7 @@ from gateway.sip.message import Request, Response
 from gateway.sip.name_addr import NameAddr
 from gateway.sip.trunk import Credentials
 from gateway.sip.ua import reliable_provisional, session_timer
+from gateway.sip.ua.attempt import Attempt, by_preference, fields_of, without_headers
 from gateway.sip.ua.authenticator import Authenticator
 from gateway.sip.ua.bodies import UnsupportedBodyError, find_sdp
 from gateway.sip.ua.client import ClientRequest, Clients
@@ -22,31 +21,9 @@ from gateway.sip.ua.offers_out import OffersOut
 from gateway.sip.ua.reliable_provisional import Arrival
 from gateway.sip.ua.session import Call, CallTable, Phase, Session
 from gateway.sip.ua.session_expiry import SessionExpiry
-from gateway.sip.uri import SipUri, Uri
+from gateway.sip.uri import Uri
 
-MAX_422 = 3
-
-
-@dataclass(slots=True, eq=False)
-class _Attempt:
-    """What is needed to send the INVITE once more: elsewhere, or with a longer session timer."""
-
-    call: Call
-    callee: NameAddr
-    sdp: bytes | None
-    routes: Sequence[NameAddr]
-    headers: Sequence[tuple[str, str]]
-    cseq: int = 0
-    min_se_s: int = 0
-    too_short: int = 0
-    redirects: int = 0
-    elsewhere: deque[Uri] = field(default_factory=deque)
-    tried: set[str] = field(default_factory=set)
-    lost: dict[str, ClientRequest] = field(default_factory=dict)  # ACKs of forks that came second, by tag
-
-    def next_cseq(self) -> int:
-        self.cseq += 1
-        return self.cseq
+MAX_422 = 3  # a proxy that raises its minimum each time would else keep us busy
 
 
 class OutgoingCalls:
@@ -94,10 +71,10 @@ class OutgoingCalls:
         call.timers.append(
             self._core.deadlines.at(now + limit_s, lambda at: self._endings.hang_up(call, EndCause.NO_ANSWER, at, 408))
         )
-        self._invite(_Attempt(call, NameAddr(_bare(target)), sdp, tuple(routes), tuple(headers)), target, now)
+        self._invite(Attempt(call, NameAddr(without_headers(target)), sdp, tuple(routes), tuple(headers)), target, now)
         return handle
 
-    def _invite(self, attempt: _Attempt, target: Uri, now: float) -> None:
+    def _invite(self, attempt: Attempt, target: Uri, now: float) -> None:
         call = attempt.call
         attempt.tried.add(str(target))
         headers = Headers()
@@ -108,12 +85,12 @@ class OutgoingCalls:
         headers.add("CSeq", f"{attempt.next_cseq()} INVITE")
         for name, value in session_timer.ask(self._core.config.session_timer, attempt.min_se_s):
             headers.add(name, value)
-        for name, value in (*_fields_of(target), *attempt.headers):
+        for name, value in (*fields_of(target), *attempt.headers):
             headers.add(name, value)
-        request = Request("INVITE", _bare(target), headers, attempt.sdp or b"")
+        request = Request("INVITE", without_headers(target), headers, attempt.sdp or b"")
         if attempt.sdp is not None:
             headers.set("Content-Type", "application/sdp")
-        next_hop = apply_route_set(request, _bare(target), attempt.routes)
+        next_hop = apply_route_set(request, without_headers(target), attempt.routes)
 
         def answered(client: ClientRequest, response: Response, at: float) -> None:
             self._answered(attempt, client, response, at)
@@ -121,7 +98,7 @@ class OutgoingCalls:
         call.invite = ClientRequest(request, next_hop, answered, attempt.next_cseq, call.auth)
         self._clients.send(call.invite, now)
 
-    def _answered(self, attempt: _Attempt, client: ClientRequest, response: Response, now: float) -> None:
+    def _answered(self, attempt: Attempt, client: ClientRequest, response: Response, now: float) -> None:
         call, status = attempt.call, response.status
         if 200 <= status < 300:
             self._succeeded(attempt, client, response, now)
@@ -204,7 +181,7 @@ class OutgoingCalls:
             session.media.take(Step.SEND_OFFER, client.sent.body)
         return session
 
-    def _succeeded(self, attempt: _Attempt, client: ClientRequest, response: Response, now: float) -> None:
+    def _succeeded(self, attempt: Attempt, client: ClientRequest, response: Response, now: float) -> None:
         call, tag = attempt.call, response.to.tag or ""
         if call.session is not None and call.session.dialog.id.remote_tag == tag:
             if call.session.ack is not None and call.session.ack_cseq == response.cseq.number:
@@ -259,7 +236,7 @@ class OutgoingCalls:
 
         self._offers_in.owe(session, answer, reject, now)
 
-    def _hang_up_fork(self, attempt: _Attempt, client: ClientRequest, response: Response, tag: str, now: float) -> None:
+    def _hang_up_fork(self, attempt: Attempt, client: ClientRequest, response: Response, tag: str, now: float) -> None:
         """A second callee answered, or one we had given up: ACK and BYE (§13.2.2.4)."""
         if tag in attempt.lost:
             self._clients.resend_ack(attempt.lost[tag], now)
@@ -274,7 +251,7 @@ class OutgoingCalls:
         attempt.lost[tag] = session.ack
         self._endings.bye(session, now)
 
-    def _failed(self, attempt: _Attempt, client: ClientRequest, response: Response, now: float) -> None:
+    def _failed(self, attempt: Attempt, client: ClientRequest, response: Response, now: float) -> None:
         call, status = attempt.call, response.status
         self._calls.forget_early(call)
         if status == 422 and attempt.too_short < MAX_422 and session_timer.min_se(response) > attempt.min_se_s:
@@ -283,7 +260,7 @@ class OutgoingCalls:
             self._invite(attempt, client.request.uri, now)
             return
         if 300 <= status < 400 and status != 380:
-            attempt.elsewhere.extend(_by_preference(response))
+            attempt.elsewhere.extend(by_preference(response))
         while attempt.elsewhere and (300 <= status < 400 or status < 600):
             uri = attempt.elsewhere.popleft()
             if attempt.redirects >= self._core.config.limits.max_redirects:
@@ -304,27 +281,3 @@ def _sdp_in(response: Response) -> bytes | None:
         return find_sdp(response)
     except UnsupportedBodyError:
         return None
-
-
-def _by_preference(response: Response) -> list[Uri]:
-    """The Contacts of a 3xx by q, greatest first (§8.1.3.4)."""
-
-    def weight(contact: NameAddr) -> float:
-        try:
-            return -float(contact.params.get("q") or "1")
-        except ValueError:
-            return 0.0
-
-    return [contact.uri for contact in sorted(response.contacts, key=weight) if isinstance(contact.uri, SipUri)]
-
-
-def _bare(uri: Uri) -> Uri:
-    """§19.1.5: the headers of a URI become header fields of the request, not part of its Request-URI."""
-    return uri.without_headers() if isinstance(uri, SipUri) else uri
-
-
-def _fields_of(uri: Uri) -> list[tuple[str, str]]:
-    """Only Replaces is taken over: §19.1.5 forbids to trust the others."""
-    if not isinstance(uri, SipUri):
-        return []
-    return [("Replaces", value) for name, value in uri.headers if name.lower() == "replaces"]

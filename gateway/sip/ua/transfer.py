@@ -69,6 +69,7 @@ class Transfers:
         request.headers.add("Referred-By", f"<{dialog.local.uri}>")
 
         def answered(client: ClientRequest, response: Response, at: float) -> None:
+            self._endings.judge(session, client, response, at)
             silent = (response.headers.get("Refer-Sub") or "").strip().lower() == "false"
             if response.status >= 300 or (response.status >= 200 and silent):
                 self._conclude(dialog.id, response.status)

@@ -161,6 +161,33 @@ def test_what_cannot_be_protected_is_counted():
     assert near.errors == {"protect_malformed": 1, "protect_too_long": 1}
 
 
+def test_a_direction_whose_key_stays_goes_on_where_it_was():
+    near, far = pair()
+    suite = near.suite
+    for n in range(65_530, 65_540):
+        assert far.unprotect(sealed(near, packet(n))) is not None
+    replay = sealed(near, packet(65_540))
+    assert far.unprotect(replay) is not None
+    near.rekey(suite, key(suite, 1), key(suite, 7))  # the peer has a new key, and we have not
+    far.rekey(suite, key(suite, 7), key(suite, 1))
+    assert far.unprotect(sealed(near, packet(65_541))) == packet(65_541)  # with the roll-over counter at 1
+    assert far.unprotect(replay) is None
+    assert near.unprotect(sealed(far, packet(1))) == packet(1)
+
+
+def test_a_direction_with_a_new_key_forgets_the_old_one():
+    near, far = pair()
+    suite = near.suite
+    old = sealed(near, packet(1))
+    near.rekey(suite, key(suite, 9), key(suite, 101))
+    far.rekey(suite, key(suite, 101), key(suite, 9))
+    assert far.unprotect(old) is None
+    assert far.unprotect(sealed(near, packet(2))) == packet(2)
+    with pytest.raises(ValueError, match="expected 28 bytes"):
+        near.rekey(Suite.AEAD_AES_128_GCM, bytes(30), bytes(30))
+    assert far.unprotect(sealed(near, packet(3))) == packet(3)
+
+
 def test_keys_show_nowhere():
     near, _ = pair()
     assert "redacted" in repr(near)

@@ -7,14 +7,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from gateway.sip.errors import SipParseError
 from gateway.sip.flow import Address, Flow, Target, Transport
 from gateway.sip.message import Message, Request, Response
+from gateway.sip.name_addr import NameAddr
 from gateway.sip.parser import parse_message
 from gateway.sip.ua.agent import UserAgent
 from gateway.sip.ua.config import UserAgentConfig
-from gateway.sip.name_addr import NameAddr
-from gateway.sip.ua.effects import CallAnswered, CallConfirmed, CallHandle, Effect, IncomingCall, OfferReceived
-from gateway.sip.ua.effects import Resolve, SendBytes
+from gateway.sip.ua.effects import (
+    CallAnswered,
+    CallConfirmed,
+    CallHandle,
+    Effect,
+    IncomingCall,
+    OfferReceived,
+    Resolve,
+    SendBytes,
+)
 from gateway.sip.ua.gate import Admitted, Verdict
 from gateway.sip.uri import SipUri
 
@@ -93,6 +102,7 @@ class Network:
         self.delay_s = delay_s
         self.jitter_s = jitter_s
         self.log: list[Sent] = []
+        self.unreadable: list[bytes] = []
         self.peers: dict[Address, Peer] = {}
         self.closed: set[Address] = set()
         self.names: dict[str, Sequence[Target]] = {}
@@ -190,7 +200,12 @@ class Network:
                     peer.react(effect, self.now)
 
     def _send(self, peer: Peer, data: bytes, flow: Flow) -> None:
-        sent = Sent(self.now, peer.address, flow.remote, parse_message(data), flow.transport)
+        try:
+            message = parse_message(data)
+        except SipParseError:
+            self.unreadable.append(data)
+            return
+        sent = Sent(self.now, peer.address, flow.remote, message, flow.transport)
         self.log.append(sent)
         delay_s = self.delay_s
         if flow.transport is Transport.UDP:

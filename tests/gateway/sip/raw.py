@@ -1,6 +1,7 @@
 """A foreign peer that speaks in raw messages, for what no user agent of ours would say."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.sip.message import Message, Request, Response
 from gateway.sip.name_addr import NameAddr
@@ -10,8 +11,9 @@ from tests.gateway.sip.network import ANSWER, BOB, OFFER, Network, Peer, uri_of
 STRANGER = ("198.51.100.7", 5080)
 
 
-def invite(**changes: str) -> str:
-    return request("INVITE", body=changes.pop("body", OFFER.decode()), **changes)
+def invite(**changes: Any) -> str:
+    """An INVITE with an offer; ``changes`` are those of ``request``."""
+    return request("INVITE", **{"body": OFFER.decode(), **changes})
 
 
 def request(
@@ -20,8 +22,8 @@ def request(
     uri: str = "sip:bob@192.0.2.2",
     branch: str = "1",
     cseq: int = 1,
-    to_tag: str = "",
-    from_tag: str = "f1",
+    to_tag: str | None = "",
+    from_tag: str | None = "f1",
     call_id: str = "raw@stranger",
     extra: str = "",
     body: str = "",
@@ -107,7 +109,7 @@ class Stranger:
         self.reply(invite, 200, "t1", body=ANSWER, headers=[(n.replace("_", "-"), v) for n, v in headers.items()])
         return handle, invite
 
-    def call(self, **changes: str) -> str:
+    def call(self, **changes: Any) -> str:
         """INVITE and ACK; returns Bob's tag. Bob must be one who answers."""
         self.send(invite(**changes))
         tag = self.response("200 INVITE").to.tag or ""

@@ -51,6 +51,17 @@ def test_the_callee_may_hang_up_and_say_why():
     assert ended == CallEnded(outgoing, EndCause.PEER_HUNG_UP, 0, 'Q.850;cause=16;text="Normal call clearing"')
 
 
+def test_an_info_nobody_knows_the_call_of_ends_it():
+    network = Network()
+    alice, bob, outgoing, incoming = connected(network)
+    network.drop = lambda sent: sent.name == "BYE"
+    bob.agent.hang_up(incoming, network.now)
+    network.run(40.0)
+    alice.agent.send_info(outgoing, "application/dtmf-relay", b"Signal=1", network.now)
+    network.run(1.0)
+    assert alice.last(CallEnded) == CallEnded(outgoing, EndCause.PEER_LOST, 481, "")
+
+
 def test_after_a_call_nothing_is_left_of_it():
     network = Network()
     alice, bob, outgoing, _ = connected(network)

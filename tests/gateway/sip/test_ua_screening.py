@@ -2,9 +2,10 @@
 
 import pytest
 
-from gateway.sip.flow import Transport
+from gateway.sip.flow import Flow, Transport
+from gateway.sip.message import Request
 from gateway.sip.ua.effects import BadInput, IncomingCall
-from gateway.sip.ua.gate import Admitted, Challenged, Ignored, Refused
+from gateway.sip.ua.gate import Admitted, Challenged, Ignored, Refused, Verdict
 from tests.gateway.sip.network import BOB, OFFER, Network, auto_answer
 from tests.gateway.sip.raw import STRANGER, Stranger, invite, request
 
@@ -139,11 +140,11 @@ def test_a_refer_outside_a_call_is_forbidden(network, bob, stranger):
 
 
 class Gatekeeper:
-    def __init__(self, verdict):
+    def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
-        self.asked = []
+        self.asked: list[str] = []
 
-    def check(self, request, flow, now):
+    def check(self, request: Request, flow: Flow, now: float) -> Verdict:
         self.asked.append(request.method)
         return self.verdict
 

@@ -1,4 +1,4 @@
-"""One caller: its messages, and what it notices."""
+"""One caller at the Twilio door: its messages, and what it notices."""
 
 import json
 import math
@@ -8,9 +8,11 @@ import pytest
 pytest.importorskip("uvloop", reason="the load tests run where uvloop does")
 
 from gateway.twilio.messages import Media, parse
-from load_tests.caller import FRAME_BYTES, LOUD, Caller, Tally, is_loud, line_noise, media_heads, media_tail
-from load_tests.generator import DialError, parse_twiml
+from load_tests.generator import DialError
 from load_tests.schedule import Questions
+from load_tests.tally import FRAME_BYTES, LOUD, Tally, is_loud, line_noise
+from load_tests.twilio_caller import TwilioCaller, media_heads, media_tail
+from load_tests.twilio_door import parse_twiml
 from model_worker.duplex.script import Marker
 
 
@@ -40,28 +42,27 @@ class Wire:
         pass
 
 
-def caller(answer_ms: int = 20) -> tuple[Caller, Wire, Tally]:
+def caller(answer_ms: int = 20) -> tuple[TwilioCaller, Wire, Tally]:
     wire, tally = Wire(), Tally()
-    one = Caller(0, "test", Questions(1), answer_ms, tally)
+    one = TwilioCaller(0, "test", Questions(1), answer_ms, tally, media_heads(60))
     one.transport = wire  # type: ignore[assignment]
     one.ask()
     return one, wire, tally
 
 
-def hear(one: Caller, text: bytes) -> None:
+def hear(one: TwilioCaller, text: bytes) -> None:
     one.on_ws_frame(None, Frame(text))  # type: ignore[arg-type]
 
 
-def audio(one: Caller, payload: bytes) -> bytes:
+def audio(one: TwilioCaller, payload: bytes) -> bytes:
     from gateway.twilio.messages import StreamWriter
 
     return StreamWriter(one.stream_sid).media(payload)
 
 
-def ask(one: Caller) -> None:
-    heads = media_heads(60)
+def ask(one: TwilioCaller) -> None:
     while one.frames_sent % 20 or not one.frames_sent:
-        one.send_frame(heads, due=0.0)
+        one.send_frame(due=0.0)
 
 
 def test_the_gateway_understands_every_frame() -> None:
@@ -125,11 +126,10 @@ def test_a_mark_is_echoed_once_what_came_before_it_was_played() -> None:
     one, wire, _ = caller()
     hear(one, audio(one, LOUD))
     hear(one, b'{"event":"mark","streamSid":"MZ","mark":{"name":"1:160"}}')
-    heads = media_heads(60)
     one.play_end += 3_600.0
     assert "mark" not in [message["event"] for message in wire.sent]
     one._marks[0] = (0.0, one._marks[0][1])  # the audio has been played
-    one.send_frame(heads, due=0.0)
+    one.send_frame(due=0.0)
     assert [message["event"] for message in wire.sent] == ["media", "mark"]
 
 

@@ -1,4 +1,4 @@
-"""One caller: what Twilio sends for a call, at as little cost as Python allows.
+"""One caller at the Twilio door: what Twilio sends for a call, at as little cost as Python allows.
 
 The frames of all callers differ only in their stream and count, so each is one concatenation
 of two pieces that were made before the run.
@@ -6,29 +6,15 @@ of two pieces that were made before the run.
 
 import binascii
 import json
-import random
-from array import array
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic
 
-import numpy as np
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from load_tests.figures import MISSING
 from load_tests.schedule import FRAME_MS, Questions
-from wire.audio.codecs import Codec
-from wire.audio.g711 import decode
-
-FRAME_BYTES = 160
-SAMPLE_RATE_HZ = 8_000
-LOUD_ABOVE = 2_000  # mean |sample| of an answer; line noise is at 30
-LOUD = (b"\x80" * 4 + b"\x00" * 4) * 20  # a full-scale square wave of 1 kHz: mean |sample| 32 124
-
-
-def line_noise(seed: int = 1) -> bytes:
-    """20 ms of the noise of a quiet line. Digital silence would spare a voice detector its work."""
-    chance = random.Random(seed)
-    return bytes(chance.randrange(0x78, 0x80) | chance.choice((0x00, 0x80)) for _ in range(FRAME_BYTES))
+from load_tests.tally import LOUD, SAMPLE_RATE_HZ, Tally, is_loud, line_noise
 
 
 def media_heads(frames: int) -> list[bytes]:
@@ -45,32 +31,13 @@ def media_tail(payload: bytes, stream_sid: str) -> bytes:
     return binascii.b2a_base64(payload, newline=False) + b'"},"streamSid":"' + stream_sid.encode() + b'"}'
 
 
-def is_loud(ulaw: bytes) -> bool:
-    return float(np.abs(decode(Codec.PCMU, ulaw).astype(np.int32)).mean()) > LOUD_ABOVE
-
-
-class Tally:
-    """What all callers saw together."""
-
-    def __init__(self) -> None:
-        self.latencies_s: list[float] = []
-        """Of every question: due time of its last frame to the arrival of the answer; MISSING without one."""
-        self.lateness_s = array("d")
-        """Of every frame sent: behind its due time."""
-        self.gaps = 0
-        """Answers' messages that came after the caller had run dry in mid-answer."""
-        self.wrong_answers = 0
-        """Answers whose audio was not as long as it should be, and loud audio nobody asked for."""
-        self.clears = 0
-
-
-class Caller(WSListener):
+class TwilioCaller(WSListener):
     """The far end of one media stream: sends on the grid, plays and acknowledges what it is given."""
 
     __slots__ = (
         "_answer_bytes",
         "_answered_bytes",
-        "_head",
+        "_heads",
         "_marks",
         "_media_prefix",
         "_question_due",
@@ -88,8 +55,12 @@ class Caller(WSListener):
         "transport",
     )
 
-    def __init__(self, number: int, run: str, questions: Questions, answer_ms: int, tally: Tally) -> None:
+    def __init__(
+        self, number: int, run: str, questions: Questions, answer_ms: int, tally: Tally, heads: Sequence[bytes]
+    ) -> None:
+        """``heads`` are the ``media_heads`` of as many frames as the call may last."""
         super().__init__()
+        self._heads = heads
         self.number = number
         self.call_sid = f"CA{run}{number:06d}"
         self.stream_sid = f"MZ{run}{number:06d}"
@@ -130,7 +101,7 @@ class Caller(WSListener):
         if self.transport is not None:
             self.transport.send(WSMsgType.TEXT, json.dumps({"event": event, **fields}).encode())
 
-    def send_frame(self, heads: list[bytes], due: float) -> None:
+    def send_frame(self, due: float) -> None:
         """Send the next 20 ms, which are due at ``due``, and acknowledge what was played by now."""
         if self.transport is None:
             return
@@ -141,9 +112,9 @@ class Caller(WSListener):
             self._question_due = due
             self._answered_bytes = 0
             self.next_loud = self._questions.next_frame(frame)
-            self.transport.send(WSMsgType.TEXT, heads[frame] + self.tails[1])
+            self.transport.send(WSMsgType.TEXT, self._heads[frame] + self.tails[1])
         else:
-            self.transport.send(WSMsgType.TEXT, heads[frame] + self.tails[0])
+            self.transport.send(WSMsgType.TEXT, self._heads[frame] + self.tails[0])
         now = monotonic()
         self._tally.lateness_s.append(now - due)
         while self._marks and self._marks[0][0] <= now:

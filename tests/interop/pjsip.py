@@ -1,0 +1,50 @@
+"""PJSIP as a process of its own: the strictest of the foreign telephones, and an oracle for our scenarios."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.interop.peers import Bench, Peer, find_peers_python, free_media_ports, free_port
+
+AGENT = Path(__file__).with_name("pjsip_agent.py")
+EVENT_S = 15.0
+
+
+class Pjsip:
+    """One telephone. ``await start()`` before use; see ``pjsip_agent`` for its commands and events."""
+
+    def __init__(self, bench: Bench, *arguments: str) -> None:
+        self.port = free_port()
+        self._bench = bench
+        self._arguments = arguments
+        self._peer: Peer | None = None
+
+    @property
+    def peer(self) -> Peer:
+        assert self._peer is not None, "start() comes first"
+        return self._peer
+
+    async def start(self) -> "Pjsip":
+        ports = "--port", str(self.port), "--media-port", str(free_media_ports(count=8))
+        self._peer = self._bench.start(
+            "pjsip", find_peers_python(), "-u", str(AGENT), *ports, *self._arguments, stdin=True
+        )
+        await self.expect("ready")
+        return self
+
+    def do(self, what: str, **fields: str) -> None:
+        self.peer.write(json.dumps({"do": what, **fields}))
+
+    async def expect(self, event: str, within_s: float = EVENT_S, **fields: Any) -> dict[str, Any]:
+        """The next event of this kind, with these fields; others are passed over."""
+        while True:
+            match = await self.peer.until(rf'^{{"event": "{event}".*}}$', within_s)
+            found: dict[str, Any] = json.loads(match[0])
+            if fields.items() <= found.items():
+                return found
+
+    async def quit(self) -> None:
+        """Let it end by itself, so that its recording is whole."""
+        self.do("quit")
+        code = await self.peer.ended(EVENT_S)
+        assert code == 0, f"PJSIP ended with {code}\n{self.peer.tail()}"
