@@ -94,7 +94,7 @@ def main(
             measure(plan, door, observed, stack.processes if stack else watch)
         floor = floor_beside(calls) if with_floor else None
     except (StackError, EmbeddedValkeyError, aiohttp.ClientError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(str(error) or type(error).__name__) from None
     publish(SipReport(plan, observed, machine, door.figures(), floor), as_json)
 
 

@@ -32,9 +32,13 @@ SCRIPT = """\
 sessions: {slots}
 default:
   rules:
-    - {{when: marker, say: {{ms: {answer_ms}, text: "{text}"}}}}
+    - {{when: marker, above: 400, say: {{ms: {answer_ms}, text: "{text}"}}}}
 """
-"""The worker answers a chunk that ends loudly in the step that decides on it."""
+"""The worker answers a chunk that ends loudly in the step that decides on it.
+
+``above`` is ten times line noise: a chunk of the SIP door may end anywhere within the loud packet,
+and the first samples of it shall do.
+"""
 
 SIP_USER = "load"
 SIP_PASSWORD = secrets.token_hex(8)

@@ -63,7 +63,7 @@ def main(
             plan = Plan(url, calls, seconds, every_chunks, answer_ms)
             report = Report(plan, measure(plan, auth_token, stack.processes if stack else watch), machine)
     except (StackError, EmbeddedValkeyError, aiohttp.ClientError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(str(error) or type(error).__name__) from None
     publish(report, as_json)
 
 

@@ -4,7 +4,7 @@ from gateway.sip.digest import DigestVerifier, Missing, Rejected, Stale, Verifie
 from gateway.sip.flow import Flow
 from gateway.sip.message import Request
 from gateway.sip.rate_limit import RateLimit
-from gateway.sip.trunk import TrunkTable
+from gateway.sip.trunk import Trunk, TrunkTable
 from gateway.sip.ua.gate import Admitted, Challenged, Ignored, Refused, Verdict
 
 STRANGERS_PER_S = 2.0  # scanners knock hundreds of times a second; a phone that mistypes a password does not
@@ -24,24 +24,30 @@ class TrunkGate:
         source = flow.remote[0]
         trunk = self._trunks.by_source(source)
         if trunk is None:
-            if not self._strangers.allows(source, STRANGERS_PER_S, now):
-                return Ignored()
-            if not self._trunks.asks_passwords:
-                return Refused(403)
-            outcome = self._verifier.verify(request, self._password, now)
-            match outcome:
-                case Verified(user):
-                    trunk = self._trunks.by_user(user)
-                case Missing():
-                    return Challenged(self._challenge(now, stale=False))
-                case Stale():
-                    return Challenged(self._challenge(now, stale=True))
-                case Rejected():
-                    return Refused(403)
-            assert trunk is not None, "a user name that was verified belongs to a trunk"
+            verdict = self._check_password(request, now)
+            if isinstance(verdict, Trunk):
+                trunk = verdict
+            else:
+                # Only what does not get in counts: a flood must not lock out who knows the password behind its NAT.
+                return verdict if self._strangers.allows(source, STRANGERS_PER_S, now) else Ignored()
         if request.method == "INVITE" and not self._calls.allows(f"{trunk.name} {source}", trunk.calls_per_s, now):
             return Refused(503)
         return Admitted(trunk.name)
+
+    def _check_password(self, request: Request, now: float) -> Trunk | Challenged | Refused:
+        if not self._trunks.asks_passwords:
+            return Refused(403)
+        match self._verifier.verify(request, self._password, now):
+            case Verified(user):
+                trunk = self._trunks.by_user(user)
+                assert trunk is not None, "a user name that was verified belongs to a trunk"
+                return trunk
+            case Missing():
+                return Challenged(self._challenge(now, stale=False))
+            case Stale():
+                return Challenged(self._challenge(now, stale=True))
+            case Rejected():
+                return Refused(403)
 
     def _password(self, user: str) -> str | None:
         trunk = self._trunks.by_user(user)

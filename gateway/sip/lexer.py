@@ -10,17 +10,19 @@ from gateway.sip.errors import SipParseError
 from gateway.sip.params import MAX_PARAMS, Params, QuotedString
 
 MAX_ELEMENTS = 128  # hops, contacts or option tags; Max-Forwards starts at 70
+MAX_NESTING = 16  # of comments
 
-TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]"
+NAME_CHAR = r"[A-Za-z0-9\-.!%*_+`'~]"
 
 _OUTSIDE = {
     separator: re.compile(rf'"(?:[^"\\]++|\\.)*+(?P<quote>"?)|<[^>]*+(?P<angle>>?)|(?P<cut>{separator})', re.DOTALL)
     for separator in ",;"
 }
-_IN_COMMENT = re.compile(r"\\.|(?P<step>[()])", re.DOTALL)
+_OPENING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|\(', re.DOTALL)
+_IN_COMMENT = re.compile(r"\\.|[()]", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PARAM = re.compile(
-    rf"[ \t]*+({TOKEN}++)[ \t]*+"
+    rf"[ \t]*+({NAME_CHAR}++)[ \t]*+"
     r'(?:=[ \t]*+(?:"((?:[^"\\]++|\\.)*+)"|([^\x00-\x20";,<>\x7f]*+))[ \t]*+)?+(;|\Z)',
     re.DOTALL,
 )
@@ -54,35 +56,30 @@ def split_outside(text: str, separator: str, *, comments: bool = False) -> list[
 
 
 def without_comments(text: str) -> str:
-    """``text`` without its (comments), which may nest; a parenthesis that is never closed is kept."""
-    kept, depth, start, at = [], 0, 0, 0
-    while True:
-        if depth == 0:
-            at = _next_outside(text, at)
-            if at < 0:
+    """``text`` without its (comments), which may nest; a parenthesis that is never closed is kept.
+
+    Raises SipParseError for more than ``MAX_ELEMENTS`` comments, or ``MAX_NESTING`` inside each other.
+    """
+    kept: list[str] = []
+    start = at = 0
+    while (opening := _OPENING.search(text, at)) is not None:
+        at = opening.end()
+        if opening[0] != "(":
+            continue  # a quoted string
+        depth = 1
+        while depth:
+            match = _IN_COMMENT.search(text, at)
+            if match is None:
                 return "".join(kept) + text[start:]
-            kept.append(text[start:at])
-            start, at, depth = at, at + 1, 1
-        match = _IN_COMMENT.search(text, at)
-        if match is None:
-            return "".join(kept) + text[start:]
-        at = match.end()
-        if match["step"]:
-            depth += 1 if match["step"] == "(" else -1
-            if depth == 0:
-                start = at
-
-
-def _next_outside(text: str, at: int) -> int:
-    """Where the next parenthesis opens outside of a quoted string; -1 for nowhere."""
-    while (opening := text.find("(", at)) >= 0:
-        quote = text.find('"', at, opening)
-        if quote < 0:
-            return opening
-        string = _OUTSIDE[","].match(text, quote)
-        assert string is not None, "the pattern takes a quoted string, closed or not"
-        at = string.end()
-    return -1
+            at = match.end()
+            depth += {"(": 1, ")": -1}.get(match[0], 0)
+            if depth > MAX_NESTING:
+                raise SipParseError("nesting", f"expected comments at most {MAX_NESTING} deep")
+        if len(kept) == MAX_ELEMENTS:
+            raise SipParseError("too_many_elements", f"expected at most {MAX_ELEMENTS} comments in one header")
+        kept.append(text[start : opening.start()])
+        start = at
+    return "".join(kept) + text[start:]
 
 
 def unescape_quoted(inside: str) -> str:

@@ -1,10 +1,14 @@
 """Requests and responses (RFC 3261 §7): a start line, header fields, a body."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from gateway.sip.errors import SipParseError
 from gateway.sip.headers import Headers
-from gateway.sip.name_addr import NameAddr, parse_name_addr, parse_name_addrs
+from gateway.sip.lexer import NAME_CHAR
+from gateway.sip.name_addr import NameAddr, parse_name_addr
 from gateway.sip.uri import Uri
 from gateway.sip.via import Via, parse_via
 
@@ -29,6 +33,11 @@ REASONS = {
 """Reason phrases of the statuses IANA lists."""
 
 MAX_CSEQ = 2**31 - 1  # RFC 3261 §8.1.1.5
+MAX_DELTA_S = 2**32 - 1  # §20.19
+
+_CSEQ = re.compile(rf"[ \t]*+0*([0-9]{{1,10}})[ \t]++({NAME_CHAR}++)[ \t]*+")
+_NO_BREAKS = str.maketrans("\r\n", "  ")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,60 +50,68 @@ class CSeq:
 
 
 class _Message:
-    """What both kinds share. Typed accessors read the headers each time; the headers are the truth.
+    """What both kinds share. The headers are the truth: typed accessors read them, and remember what they read.
 
-    Accessors raise SipParseError where a header that was built or changed later is not what its grammar wants;
-    ``parse_message`` has checked those that every message has.
+    Accessors raise SipParseError where a header is missing or not what its grammar wants. ``parse_message``
+    has checked those that every message has, and the addresses of requests and of responses below 300.
     """
 
-    __slots__ = ("body", "headers")
+    __slots__ = ("_read", "body", "headers")
 
     def __init__(self, headers: Headers, body: bytes) -> None:
         self.headers = headers
         self.body = body
+        # By name, what stood there and what it means. The strings are compared, so no change goes unseen.
+        self._read: dict[str, tuple[Any, Any]] = {}
 
     @property
     def via(self) -> Via:
         """The topmost Via."""
-        return self.vias[0]
+        vias = self.vias
+        if not vias:
+            raise SipParseError("missing_header", "expected a Via header")
+        return vias[0]
 
     @property
     def vias(self) -> list[Via]:
-        return [parse_via(element) for element in self.headers.split("Via")]
+        return self._all("Via", parse_via)
 
     @property
     def from_(self) -> NameAddr:
-        return parse_name_addr(self._must("From"))
+        return self._one("From", parse_name_addr)
 
     @property
     def to(self) -> NameAddr:
-        return parse_name_addr(self._must("To"))
+        return self._one("To", parse_name_addr)
 
     @property
     def call_id(self) -> str:
-        return self._must("Call-ID")
+        value = self.headers.get("Call-ID")
+        if not value:
+            raise SipParseError("missing_header", "expected a Call-ID header")
+        return value
 
     @property
     def cseq(self) -> CSeq:
-        return parse_cseq(self._must("CSeq"))
+        return self._one("CSeq", parse_cseq)
 
     @property
     def contacts(self) -> list[NameAddr]:
-        """Every Contact; ``*`` is not one (see ``contact_is_wildcard``)."""
-        return parse_name_addrs(value for value in self.headers.get_all("Contact") if value.strip() != "*")
+        """Every Contact; none for ``*`` (see ``contact_is_wildcard``)."""
+        return [] if self.contact_is_wildcard else self._all("Contact", parse_name_addr)
 
     @property
     def contact_is_wildcard(self) -> bool:
-        """``Contact: *``: all registrations (RFC 3261 §10.2.2)."""
-        return any(value.strip() == "*" for value in self.headers.get_all("Contact"))
+        """``Contact: *``, all registrations (RFC 3261 §10.2.2); beside others it is an error."""
+        return self.headers.get_all("Contact") == ["*"]
 
     @property
     def record_routes(self) -> list[NameAddr]:
-        return parse_name_addrs(self.headers.get_all("Record-Route"))
+        return self._all("Record-Route", parse_name_addr)
 
     @property
     def routes(self) -> list[NameAddr]:
-        return parse_name_addrs(self.headers.get_all("Route"))
+        return self._all("Route", parse_name_addr)
 
     @property
     def content_type(self) -> str:
@@ -103,40 +120,52 @@ class _Message:
 
     @property
     def max_forwards(self) -> int | None:
-        return self._number("Max-Forwards", 255)
+        """From 0 to 255; None where there is none, as in RFC 2543."""
+        value = self.headers.get("Max-Forwards")
+        if value is None:
+            return None
+        number = _number(value, "Max-Forwards")
+        if number > 255:
+            raise SipParseError("number", f"expected at most 255 in Max-Forwards, got {value[:40]}")
+        return number
 
     @property
     def expires(self) -> int | None:
-        """Seconds; more than 2**32 - 1 is that (RFC 3261 §20.19)."""
-        return self._number("Expires", 2**32 - 1, clamp=True)
+        """Seconds, at most 2**32 - 1 (RFC 3261 §20.19)."""
+        value = self.headers.get("Expires")
+        return None if value is None else min(_number(value, "Expires"), MAX_DELTA_S)
 
     def tokens(self, name: str) -> list[str]:
-        """The option tags of Require, Supported and their like."""
-        return self.headers.split(name)
+        """The words of Require, Supported, Allow and their like, as written. Never raises."""
+        values = self.headers.get_all(name)
+        return [token for value in values for word in value.split(",") if (token := word.strip(" \t"))]
 
-    def _must(self, name: str) -> str:
+    def _one(self, name: str, parse: Callable[[str], _T]) -> _T:
         value = self.headers.get(name)
         if value is None:
             raise SipParseError("missing_header", f"expected a {name} header")
-        return value
+        known = self._read.get(name)
+        if known is None or known[0] is not value:
+            known = self._read[name] = (value, parse(value))
+        meaning: _T = known[1]
+        return meaning
 
-    def _number(self, name: str, limit: int, *, clamp: bool = False) -> int | None:
-        value = self.headers.get(name)
-        if value is None:
-            return None
-        value = value.strip()
-        if not (value.isascii() and value.isdecimal()) or len(value) > 40:
-            raise SipParseError("number", f"expected a number in {name}, got {value[:40]!r}")
-        number = int(value)
-        if number > limit and not clamp:
-            raise SipParseError("number", f"expected at most {limit} in {name}, got {value[:40]}")
-        return min(number, limit)
+    def _all(self, name: str, parse: Callable[[str], _T]) -> list[_T]:
+        values = self.headers.get_all(name)
+        if not values:
+            return []
+        known = self._read.get(name)
+        if known is None or known[0] != values:
+            known = self._read[name] = (values, tuple(parse(element) for element in self.headers.split(name)))
+        return list(known[1])
 
     def _to_bytes(self, start: str) -> bytes:
-        lines = [start]
-        lines += [f"{name}: {value}" for name, value in self.headers.items() if name.lower() != "content-length"]
-        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
-        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
+        lines = [f"{name}: {value}" for key, name, value in self.headers.fields() if key != "content-length"]
+        head = "\r\n".join((start, *lines))
+        if head.count("\n") != len(lines) or head.count("\r") != len(lines):
+            # Whatever a value was made of, it does not become a second line.
+            head = "\r\n".join(line.translate(_NO_BREAKS) for line in (start, *lines))
+        return f"{head}\r\nContent-Length: {len(self.body)}\r\n\r\n".encode("utf-8", "surrogateescape") + self.body
 
 
 class Request(_Message):
@@ -154,23 +183,34 @@ class Request(_Message):
         return self._to_bytes(f"{self.method} {self.uri} SIP/2.0")
 
     def respond(self, status: int, reason: str = "", to_tag: str = "") -> "Response":
-        """The response that goes back where this came from (§8.2.6.2); ``to_tag`` only where To has none."""
+        """The response that goes back where this came from (§8.2.6); ``to_tag`` only where To has none.
+
+        What is copied is copied as it stands, so that a request with faults can be refused as well.
+        """
         headers = Headers()
-        for name in ("Via", "From", "To", "Call-ID", "CSeq"):
-            for value in self.headers.get_all(name):
-                headers.add(name, value)
-        if status == 100 and (timestamp := self.headers.get("Timestamp")) is not None:
+        for value in self.headers.get_all("Via"):
+            headers.add("Via", value)
+        for name in ("From", "To", "Call-ID", "CSeq"):
+            if (single := self.headers.get(name)) is not None:
+                if name == "To" and to_tag and not self._has_to_tag():
+                    single = f"{single};tag={to_tag}"
+                headers.add(name, single)
+        if (timestamp := self.headers.get("Timestamp")) is not None:
             headers.add("Timestamp", timestamp)
-        if to_tag and not _tag_of(self.headers):
-            headers.set("To", f"{headers.get('To') or ''};tag={to_tag}")
-        return Response(status, reason or REASONS.get(status, "Unknown"), headers)
+        return Response(status, reason, headers)
+
+    def _has_to_tag(self) -> bool:
+        try:
+            return self.to.tag is not None
+        except SipParseError:
+            return False
 
     def __repr__(self) -> str:
         return f"<{self.method} request>"
 
 
 class Response(_Message):
-    """``reason`` is for people."""
+    """``reason`` is for people; where it is left out it is that of the status."""
 
     __slots__ = ("reason", "status")
 
@@ -192,15 +232,14 @@ Message = Request | Response
 
 def parse_cseq(text: str) -> CSeq:
     """``4711 INVITE``. Raises SipParseError."""
-    number, _, method = text.strip().partition(" ")
-    method = method.strip()
-    if not (number.isascii() and number.isdecimal()) or len(number) > 10 or int(number) > MAX_CSEQ or not method:
+    match = _CSEQ.fullmatch(text)
+    if match is None or (number := int(match[1])) > MAX_CSEQ:
         raise SipParseError("cseq", f"expected a number below 2**31 and a method in CSeq, got {text[:40]!r}")
-    return CSeq(int(number), method)
+    return CSeq(number, match[2])
 
 
-def _tag_of(headers: Headers) -> str | None:
-    try:
-        return parse_name_addr(headers.get("To") or "").tag
-    except SipParseError:
-        return None
+def _number(text: str, name: str) -> int:
+    digits = text.lstrip("0") or text[:1]
+    if not (digits.isascii() and digits.isdecimal()):
+        raise SipParseError("number", f"expected a number in {name}, got {text[:40]!r}")
+    return int(digits[:20])  # more digits than any limit needs

@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass, field, replace
 
 from gateway.sip.errors import SipParseError
-from gateway.sip.lexer import TOKEN, parse_params, without_comments
+from gateway.sip.lexer import NAME_CHAR, parse_params, without_comments
 from gateway.sip.params import Params
 from gateway.sip.uri import parse_host_port
 
 _VIA = re.compile(
-    rf"[ \t]*+({TOKEN}++)[ \t]*+/[ \t]*+({TOKEN}++)[ \t]*+/[ \t]*+({TOKEN}++)[ \t]++"
+    rf"[ \t]*+({NAME_CHAR}++)[ \t]*+/[ \t]*+({NAME_CHAR}++)[ \t]*+/[ \t]*+({NAME_CHAR}++)[ \t]++"
     r"([^ \t;:,\[\]]++|\[[^\]]*+\])[ \t]*+(?::[ \t]*+([0-9]{1,5}+)[ \t]*+)?+(?:;(.*+))?+\Z",
     re.DOTALL,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from time import monotonic
 
+from gateway.rtp.dtls import DtlsHandshake
 from gateway.rtp.stream import MediaStream
 from gateway.runner.ticker import Ticker
 from gateway.transports.rtp_leg import EndLeg, RtpLeg
@@ -21,10 +22,19 @@ class MediaPlane:
         self._ticks = 0
 
     def open(
-        self, pair: PortPair, stream: MediaStream, timeout_s: float, on_end: EndLeg, on_dead: Callable[[], None]
+        self,
+        pair: PortPair,
+        stream: MediaStream,
+        timeout_s: float,
+        on_end: EndLeg,
+        on_dead: Callable[[], None],
+        handshake: DtlsHandshake | None = None,
     ) -> RtpLeg:
-        """Send and receive from now on. ``on_dead`` is called when nothing came for ``timeout_s``."""
-        leg = RtpLeg(pair, stream, on_end)
+        """Send and receive from now on.
+
+        ``on_dead`` is called when nothing came for ``timeout_s``, or the handshake brought no keys.
+        """
+        leg = RtpLeg(pair, stream, on_end, handshake)
         self._legs[leg] = on_dead
         self._timeout_s[leg] = timeout_s
         self._ticker.add(self._on_tick)
@@ -47,5 +57,5 @@ class MediaPlane:
         if self._ticks % _WATCH_EVERY_TICKS == 0:
             for leg, on_dead in tuple(self._legs.items()):
                 silent_s = leg.stream.silent_s(now)
-                if silent_s is not None and silent_s > self._timeout_s[leg]:
+                if leg.insecure or (silent_s is not None and silent_s > self._timeout_s[leg]):
                     on_dead()

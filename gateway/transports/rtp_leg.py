@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from gateway.events import KeyPressed
+from gateway.rtp.dtls import DtlsHandshake, HandshakeFailed, Keys, is_dtls
 from gateway.rtp.media_plan import Address
 from gateway.rtp.stream import MediaStream, SendRtcp
 from gateway.runner.session import CallSession
@@ -27,8 +28,14 @@ EndLeg = Callable[[str, Mapping[str, str]], None]
 class RtpLeg:
     """Sends one packet per tick and hands on what arrives. The seam ``gateway.seams.Leg``."""
 
-    def __init__(self, pair: PortPair, stream: MediaStream, on_end: EndLeg) -> None:
+    def __init__(
+        self, pair: PortPair, stream: MediaStream, on_end: EndLeg, handshake: DtlsHandshake | None = None
+    ) -> None:
         self.stream = stream
+        self.insecure = ""
+        """Why no keys were agreed on, where DTLS was to bring them: the call cannot go on."""
+        self._handshake = handshake
+        self._handshake_peer: Address | None = None
         self.port = pair.port
         self.send_errors = 0
         self._pair = pair
@@ -69,11 +76,17 @@ class RtpLeg:
     def tick(self, now: float) -> None:
         """Every 20 ms: send what is due, take what the receiver fills in by itself."""
         stream = self.stream
+        if self._handshake is not None:
+            self._handshake.handle_deadline(now)
+            self._shake(self._handshake)
         datagram = stream.tick(now)
         while datagram is not None:
             self._send(datagram)
             datagram = stream.next_datagram() if stream.pending else None
         if now >= stream.next_deadline():
+            # What lies in the socket was not lost, the loop is late: to conceal it would cost more than to read it.
+            while self._read_rtp():
+                pass
             audio = stream.handle_deadline(now)
             if audio:
                 self._give(audio)
@@ -93,14 +106,31 @@ class RtpLeg:
             self._loop.remove_reader(sock.fileno())
         self._pair.close()
 
-    def _read_rtp(self) -> None:
+    def _read_rtp(self) -> bool:
+        """Take one datagram; False when there is none."""
         try:
             datagram, source = self._rtp.recvfrom(_MAX_DATAGRAM)
         except OSError:
-            return  # nothing there after all, or the peer's port is closed: RTCP and the time-out tell
+            return False  # or the peer's port is closed: RTCP and the time-out tell
+        if self._handshake is not None and is_dtls(datagram):
+            self._handshake_peer = source
+            self._handshake.receive(datagram, monotonic())
+            self._shake(self._handshake)
+            return True
         audio = self._receive(datagram, source, monotonic())
         if audio:
             self._give(audio)
+        return True
+
+    def _shake(self, handshake: DtlsHandshake) -> None:
+        """Perform what the handshake wants: datagrams out, keys into the stream (RFC 5764 §5.1.2)."""
+        while (effect := handshake.poll()) is not None:
+            if isinstance(effect, Keys):
+                self.stream.use_keys(effect.suite, effect.local_key, effect.remote_key)
+            elif isinstance(effect, HandshakeFailed):
+                self.insecure = effect.reason
+            elif (peer := self._handshake_peer or self.stream.remote) is not None:
+                self._send_to(self._rtp, effect, peer)
 
     def _read_rtcp(self) -> None:
         try:

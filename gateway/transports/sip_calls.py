@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Coroutine, Mapping
+from datetime import UTC, datetime
 from time import monotonic
 
 import structlog
@@ -11,6 +12,7 @@ from gateway.config.sip import SipConfig
 from gateway.events import KeyPressed, LegEnded
 from gateway.metrics import GatewayMetrics
 from gateway.rtp.call_progress import congestion
+from gateway.rtp.dtls_identity import make_identity
 from gateway.runner.hub import CallHub, NoSlotError
 from gateway.runner.session import CallSession
 from gateway.seams import CallSetup
@@ -95,6 +97,7 @@ class SipCalls:
         self._ports = ports
         self._sip = sip
         self._metrics = metrics
+        self._identity = make_identity(datetime.now(UTC))
         self._calls: dict[CallHandle, SipCall] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -128,7 +131,7 @@ class SipCalls:
             self._refuse(invite.call, 404, "unknown_number")
             return
         try:
-            media = SipMedia(trunk, self._ports.take(), self._config.announced_host)
+            media = SipMedia(trunk, self._ports.take(), self._config.announced_host, self._identity)
         except NoPortError:
             self._refuse(invite.call, 503, "no_port")
             return
@@ -169,6 +172,7 @@ class SipCalls:
             self._config.rtp_timeout_s,
             on_end=lambda action, arguments: self._leave(call, action, arguments),
             on_dead=lambda: self._dead(call),
+            handshake=call.media.handshake,
         )
 
     def _confirmed(self, handle: CallHandle, sdp: bytes | None) -> None:

@@ -4,16 +4,19 @@ import random
 import secrets
 from time import monotonic, time
 
+from gateway.rtp.dtls import DtlsHandshake
+from gateway.rtp.dtls_identity import DtlsIdentity
 from gateway.rtp.media_plan import StreamIdentity
 from gateway.rtp.stream import MediaStream
 from gateway.sdp.description import SessionDescription
+from gateway.sdp.dtls import DtlsRole, Fingerprint
 from gateway.sdp.errors import NegotiationError, NoCommonCodecError, SdpError
 from gateway.sdp.formats import MediaCodec
 from gateway.sdp.local import LocalMedia
 from gateway.sdp.offer_answer import answer_offer, make_offer, read_answer
 from gateway.sdp.parser import parse_sdp
 from gateway.sdp.plan import MediaPlan
-from gateway.sdp.security import PLAIN, SecurityMethod, SecurityMode, SecurityPolicy
+from gateway.sdp.security import PLAIN, DtlsSetup, SecurityMethod, SecurityMode, SecurityPolicy
 from gateway.sip.trunk import MediaSecurity, Trunk
 from gateway.transports.rtp_ports import PortPair
 from wire.audio.codecs import Codec
@@ -41,8 +44,11 @@ class MediaRefusedError(Exception):
 class SipMedia:
     """Offer and answer of one call. The stream keeps its codec on the bus for as long as the call lives."""
 
-    def __init__(self, trunk: Trunk, pair: PortPair, host: str) -> None:
+    def __init__(self, trunk: Trunk, pair: PortPair, host: str, identity: DtlsIdentity) -> None:
         self.pair = pair
+        self.handshake: DtlsHandshake | None = None
+        """Under way, or done, where DTLS brings the keys."""
+        self._identity = identity
         self.plan: MediaPlan | None = None
         self.stream: MediaStream | None = None
         self.codec = Codec.PCMU
@@ -54,6 +60,7 @@ class SipMedia:
             codecs=tuple(MediaCodec(name) for name in trunk.codecs),
             ptime_ms=trunk.ptime_ms,
             security=_POLICIES[trunk.media_security],
+            fingerprint=Fingerprint("sha-256", identity.fingerprint),
         )
         self._last: SessionDescription | None = None
         self._offer: SessionDescription | None = None
@@ -87,6 +94,12 @@ class SipMedia:
         self._last, self._offer = self._offer, None
 
     def _agree(self, plan: MediaPlan) -> None:
+        before = None if self.plan is None else self.plan.security
+        if isinstance(plan.security, DtlsSetup) and plan.security != before:
+            client = plan.security.role is DtlsRole.CLIENT
+            self.handshake = DtlsHandshake(
+                self._identity, client=client, now=monotonic(), fingerprints=plan.security.remote
+            )
         self.plan = plan
         if self.stream is not None:
             self.stream.update(plan, monotonic())

@@ -19,7 +19,7 @@ from load_tests.report import Machine
 from load_tests.rtp_spray import KINDS, foreign_packet, foreign_packets, spray
 from load_tests.sip_door import SipDoor
 from load_tests.sip_flood import Flooded, FloodPlan, flood
-from load_tests.sip_report import SipReport
+from load_tests.sip_report import SipReport, chunk_ends
 from load_tests.stack import SIP_PASSWORD, SIP_USER, rtp_ports, sip_environment
 from load_tests.udp_floor import Floor, measure_floor
 from tests.load.stub_uas import HOST, Manners, StubInThread
@@ -121,6 +121,12 @@ def test_the_gateway_is_held_against_the_floor() -> None:
     assert report.as_json()["floor_ratio"] is None  # too few calls to compare
     observed.calls_up = 100
     assert "late by 3.0 ms" in report.faults[0]  # a generator's own lateness is no figure of the gateway
+
+
+def test_calls_are_told_apart_by_where_their_chunks_end() -> None:
+    assert chunk_ends({"0": 3, "1": 2, "19": 4, "none": 1}) == (
+        "with the caller's for 3 calls, elsewhere for 6, never found for 1"
+    )
 
 
 def test_the_floor_makes_one_receive_and_one_send_per_call_and_tick() -> None:

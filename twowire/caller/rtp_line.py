@@ -2,6 +2,7 @@
 
 from collections import deque
 
+from gateway.rtp.dtls import DtlsHandshake, HandshakeFailed, Keys, is_dtls
 from gateway.rtp.stream import MediaStream
 from twowire.caller.messages import FRAME_MS, FRAME_SAMPLES, SILENCE
 from twowire.caller.playout import PlayoutBuffer
@@ -16,8 +17,11 @@ _MAX_BUFFERED_FRAMES = 10  # a phone catches up when it is further behind than t
 class RtpLine:
     """One call's audio, µ-law on both sides. ``poll`` gives the datagrams to send to ``stream.remote``."""
 
-    def __init__(self, stream: MediaStream, now: float) -> None:
+    def __init__(self, stream: MediaStream, now: float, handshake: DtlsHandshake | None = None) -> None:
         self.stream = stream
+        self.insecure = ""
+        """Why DTLS brought no keys."""
+        self._handshake = handshake
         self.ended = False
         self.skipped_frames = 0
         self._started_at = now
@@ -55,6 +59,9 @@ class RtpLine:
         self.stream.queue_audio(sent)
         if (datagram := self.stream.tick(now)) is not None:
             self._datagrams.append(bytes(datagram))
+        if self._handshake is not None:
+            self._handshake.handle_deadline(now)
+            self._shake(self._handshake)
         if now >= self.stream.next_deadline():
             self._hear(self.stream.handle_deadline(now))
         while self.stream.poll() is not None:
@@ -63,6 +70,10 @@ class RtpLine:
 
     def receive(self, datagram: bytes, source: Address, now: float) -> None:
         """One datagram of the media port."""
+        if self._handshake is not None and is_dtls(datagram):
+            self._handshake.receive(datagram, now)
+            self._shake(self._handshake)
+            return
         self._hear(self.stream.receive(datagram, source, now))
 
     def speak(self, ulaw: bytes) -> None:
@@ -79,6 +90,15 @@ class RtpLine:
     def poll(self) -> bytes | None:
         """The next datagram to send."""
         return self._datagrams.popleft() if self._datagrams else None
+
+    def _shake(self, handshake: DtlsHandshake) -> None:
+        while (effect := handshake.poll()) is not None:
+            if isinstance(effect, Keys):
+                self.stream.use_keys(effect.suite, effect.local_key, effect.remote_key)
+            elif isinstance(effect, HandshakeFailed):
+                self.insecure = effect.reason
+            else:
+                self._datagrams.append(effect)
 
     def _hear(self, audio: bytes) -> None:
         if audio:

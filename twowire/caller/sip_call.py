@@ -6,18 +6,20 @@ import secrets
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import monotonic
 
 import aiohttp
 
 from gateway.config.sip import Listener, client_context
+from gateway.rtp.dtls_identity import make_identity
 from gateway.sip.flow import Flow, Target, Transport
 from gateway.sip.name_addr import NameAddr
 from gateway.sip.params import Params
 from gateway.sip.trunk import Credentials, MediaSecurity, Trunk
 from gateway.sip.ua.agent import UserAgent
 from gateway.sip.ua.config import UserAgentConfig
-from gateway.sip.ua.effects import CallAnswered, CallEnded, Effect, EndCause
+from gateway.sip.ua.effects import CallAnswered, CallEnded, Effect, EndCause, OfferReceived
 from gateway.sip.ua.gate import Refused
 from gateway.sip.uri import SipUri
 from gateway.transports.rtp_ports import RtpPorts
@@ -88,7 +90,7 @@ class SipCaller:
         pair = RtpPorts(host, *_MEDIA_PORTS).take()
         try:
             trunk = Trunk("phone", codecs=("PCMU",), media_security=self._dialled.media_security)
-            media = SipMedia(trunk, pair, host)
+            media = SipMedia(trunk, pair, host, make_identity(datetime.now(UTC)))
             return await self._talk(agent, media, recording)
         finally:
             pair.close()
@@ -131,9 +133,9 @@ class SipCaller:
         await self._until_answered(media)
         assert media.stream is not None, "an answered call has media"
         now = monotonic()
-        line = RtpLine(media.stream, now)
+        line = RtpLine(media.stream, now, media.handshake)
         conversation = Conversation(line, self._plan)
-        await _converse(conversation, line, media, self._events, recording)
+        await self._converse(conversation, line, media, agent, recording)
         ua.hang_up(handle, monotonic())
         agent.drain()
         with suppress(TimeoutError):
@@ -166,6 +168,58 @@ class SipCaller:
         except MediaRefusedError as error:
             raise CallRefusedError(f"{target} answered with media that does not do: {error.reason}") from None
 
+    async def _converse(
+        self,
+        conversation: Conversation,
+        line: RtpLine,
+        media: SipMedia,
+        agent: SipAgent,
+        recording: CallRecording | None,
+    ) -> None:
+        """Run the conversation on the media socket until one side ends it. Takes no decision of its own."""
+        sock, loop = media.pair.rtp, asyncio.get_running_loop()
+
+        def read() -> None:
+            try:
+                datagram, source = sock.recvfrom(2_048)
+            except OSError:
+                return
+            line.receive(datagram, source, monotonic())
+
+        loop.add_reader(sock.fileno(), read)
+        try:
+            while not conversation.ended:
+                await asyncio.sleep(max(0.0, conversation.next_deadline() - monotonic()))
+                conversation.advance(monotonic())
+                while (datagram := line.poll()) is not None:
+                    if line.stream.remote is not None:
+                        sock.sendto(datagram, line.stream.remote)
+                while conversation.heard:
+                    tick = conversation.heard.popleft()
+                    if recording is not None:
+                        recording.write(tick)
+                self._obey(conversation, line, media, agent)
+        finally:
+            loop.remove_reader(sock.fileno())
+
+    def _obey(self, conversation: Conversation, line: RtpLine, media: SipMedia, agent: SipAgent) -> None:
+        """What the other side did in signalling since the last tick."""
+        if line.insecure:
+            raise CallRefusedError(f"{self._dialled.target}: no keys for the media ({line.insecure})")
+        while not self._events.empty():
+            match self._events.get_nowait():
+                case CallEnded():
+                    line.hang_up()
+                    conversation.agent_left()
+                case OfferReceived(call, sdp):
+                    try:
+                        answer = media.offer() if sdp is None else media.answer(sdp)
+                    except MediaRefusedError as error:
+                        agent.ua.reject_offer(call, error.status, monotonic())
+                    else:
+                        agent.ua.answer_offer(call, answer, monotonic())
+                    agent.drain()
+
     async def _fetch_record(self, result: CallResult) -> None:
         """The gateway's record of the call, if it is a gateway of ours and its API is in reach."""
         headers = {"Authorization": f"Bearer {self._api_token}"}
@@ -183,44 +237,6 @@ class SipCaller:
                 return
             result.call = calls[0]["call"]
             await fetch_record(http, f"{self._gateway_url}/api/calls/{result.call}", self._api_token, result)
-
-
-async def _converse(
-    conversation: Conversation,
-    line: RtpLine,
-    media: SipMedia,
-    events: asyncio.Queue[Effect],
-    recording: CallRecording | None,
-) -> None:
-    """Run the conversation on the media socket until one side ends it. Takes no decision of its own."""
-    sock, loop = media.pair.rtp, asyncio.get_running_loop()
-
-    def read() -> None:
-        try:
-            datagram, source = sock.recvfrom(2_048)
-        except OSError:
-            return
-        line.receive(datagram, source, monotonic())
-
-    loop.add_reader(sock.fileno(), read)
-    try:
-        while not conversation.ended:
-            await asyncio.sleep(max(0.0, conversation.next_deadline() - monotonic()))
-            conversation.advance(monotonic())
-            while (datagram := line.poll()) is not None:
-                if line.stream.remote is not None:
-                    sock.sendto(datagram, line.stream.remote)
-            while conversation.heard:
-                tick = conversation.heard.popleft()
-                if recording is not None:
-                    recording.write(tick)
-            while not events.empty():
-                match events.get_nowait():
-                    case CallEnded():
-                        line.hang_up()
-                        conversation.agent_left()
-    finally:
-        loop.remove_reader(sock.fileno())
 
 
 def _media(line: RtpLine) -> dict[str, int]:

@@ -357,5 +357,5 @@ def _class_of(response: Response) -> Event:
 
 def _stable_tag(request: Request, via: Via) -> str:
     """A To tag without state: equal for every copy of the same request."""
-    seed = f"{via.branch}\0{request.call_id}\0{request.from_.tag}".encode("utf-8", "surrogateescape")
+    seed = f"{via.branch}\0{request.call_id}\0{request.headers.get('From')}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(seed, digest_size=8).hexdigest()

@@ -1,7 +1,7 @@
 """The user agent: bytes, commands and ``now`` in, effects out (RFC 3261 §8, §12 to §15).
 
 ```
-bytes -> parser -> TransactionLayer -> UserAgent -+- IncomingCalls   a call's first INVITE, as callee
+bytes -> parser -> TransactionLayer -> UserAgent -+- FrontDoor -> IncomingCalls   a call's first INVITE, as callee
                                                   +- MidCall         requests within a dialog
                                                   |    +- OffersIn, Transfers, Endings
 Clients (resolution, failover, digest) <----------+- OutgoingCalls   a call's first INVITE, as caller
@@ -28,15 +28,16 @@ from gateway.sip.ua.config import UserAgentConfig
 from gateway.sip.ua.core import Core, Incoming
 from gateway.sip.ua.effects import BadInput, CallHandle, Effect, EndCause, Reason, SendBytes
 from gateway.sip.ua.endings import Endings
-from gateway.sip.ua.gate import Admitted, Challenged, Gate, Ignored, Refused
+from gateway.sip.ua.front_door import FrontDoor
+from gateway.sip.ua.gate import Gate
 from gateway.sip.ua.incoming_calls import IncomingCalls
-from gateway.sip.ua.mid_call import MidCall, abilities
+from gateway.sip.ua.mid_call import MidCall
 from gateway.sip.ua.offers_in import OffersIn
 from gateway.sip.ua.offers_out import OffersOut
 from gateway.sip.ua.outgoing_calls import OutgoingCalls
 from gateway.sip.ua.ping import Pings
 from gateway.sip.ua.registration import Registration, Registrations
-from gateway.sip.ua.screening import RequestLog, screen
+from gateway.sip.ua.screening import screen
 from gateway.sip.ua.session import Call, CallTable, Phase
 from gateway.sip.ua.session_expiry import SessionExpiry
 from gateway.sip.ua.transfer import Transfers
@@ -61,7 +62,6 @@ class UserAgent:
             contact = config.contact(flow)
             return (contact.host, contact.port or flow.transport.default_port)
 
-        self._gate = gate
         self._config = config
         layer = TransactionLayer(new_token, sent_by, config.timers)
         self._core = core = Core(config, layer, new_token, chance)
@@ -79,8 +79,7 @@ class UserAgent:
         self._mid_call = MidCall(core, calls, endings, self._incoming, offers_in, self._transfers)
         self._registrations = Registrations(core, clients)
         self._pings = Pings(core, clients)
-        self._log = RequestLog(core)
-        self._stopping = False
+        self._front_door = FrontDoor(core, gate, calls, self._incoming)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """Take one message as it came on ``flow``: a datagram, or what a ``StreamFramer`` cut out."""
@@ -205,7 +204,7 @@ class UserAgent:
 
     def stop(self, now: float) -> None:
         """Take no more calls, end all there are, unregister. ``idle`` says when all that is done."""
-        self._stopping = True
+        self._front_door.closed = True
         for call in self._calls.calls():
             self._hang_up(call, now, None)
         for id in self._registrations.ids():
@@ -281,36 +280,7 @@ class UserAgent:
                 return
             self._mid_call.receive(incoming, now)
             return
-        match self._gate.check(request, incoming.flow, now):
-            case Ignored():
-                self._layer.drop(incoming.transaction)
-            case Refused(status):
-                self._core.respond(incoming, status, now)
-            case Challenged(headers):
-                self._core.respond(incoming, 401, now, headers=headers)
-            case Admitted(trunk):
-                if refusal is not None:
-                    self._core.respond(incoming, refusal.status, now, headers=refusal.fields)
-                else:
-                    self._admitted(incoming, trunk, now)
-
-    def _admitted(self, incoming: Incoming, trunk: str, now: float) -> None:
-        request = incoming.request
-        if self._log.merged(request, incoming.transaction, now) or self._calls.started_here(
-            request.call_id, request.from_.tag or ""
-        ):
-            self._core.respond(incoming, 482, now)
-        elif request.method == "OPTIONS":
-            self._core.respond(incoming, 200, now, headers=abilities(self._core))
-        elif request.method == "INVITE":
-            if self._stopping:
-                self._core.respond(incoming, 503, now)
-                return
-            self._incoming.receive(incoming, trunk, now)
-        elif request.method == "REFER":
-            self._core.respond(incoming, 403, now)  # who calls whom is decided within a call only
-        else:
-            self._core.respond(incoming, 481, now)
+        self._front_door.receive(incoming, refusal, now)
 
     def _receive_cancel(self, invite: below.TransactionId, cancel: Request, now: float) -> None:
         session = self._calls.session_of_invite(invite)

@@ -52,7 +52,7 @@ def without_headers(uri: Uri) -> Uri:
 
 
 def fields_of(uri: Uri) -> list[tuple[str, str]]:
-    """Only Replaces is taken over: §19.1.5 forbids to trust the others."""
+    """Only Replaces is taken over: §19.1.5 forbids to trust the others. An escaped line end would forge a header."""
     if not isinstance(uri, SipUri):
         return []
-    return [("Replaces", value) for name, value in uri.headers if name.lower() == "replaces"]
+    return [("Replaces", value) for name, value in uri.headers if name.lower() == "replaces" and value.isprintable()]

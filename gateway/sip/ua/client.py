@@ -45,7 +45,6 @@ class ClientRequest:
         "next_hop",
         "on_response",
         "preferred",
-        "proceeding",
         "request",
         "resolving",
         "sent",
@@ -74,7 +73,6 @@ class ClientRequest:
         self.transaction: TransactionId | None = None
         self.resolving: Timer | None = None
         self.tries: dict[Realm, int] = {}
-        self.proceeding = False
         self.cancelled = False
         self.done = False
         self.local = False
@@ -146,7 +144,6 @@ class Clients:
         client.local = False
         status = response.status
         if status < 200:
-            client.proceeding = True
             self._tell(client, response, now)
             return True
         if status < 300 and client.request.method == "INVITE":
@@ -163,7 +160,6 @@ class Clients:
             if status in (401, 407) and self._answer_challenge(client, response, now):
                 return True
             if status == 503 and client.flows:
-                client.proceeding = False
                 self._send_next(client, now)
                 return True
         client.done = True
@@ -175,7 +171,7 @@ class Clients:
         client = self._by_transaction.pop(transaction, None)
         if client is None or client.done:
             return
-        if client.flows and not client.cancelled and not client.proceeding:
+        if client.flows and not client.cancelled:
             self._send_next(client, now)
         else:
             self._finish_locally(client, status, now)
@@ -204,7 +200,6 @@ class Clients:
             return False
         client.request.headers.set("CSeq", f"{client.next_cseq()} {client.request.method}")
         client.flows.appendleft(client.flow)
-        client.proceeding = False
         self._send_next(client, now)
         return True
 

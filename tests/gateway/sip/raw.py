@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.sip.flow import Transport
 from gateway.sip.message import Message, Request, Response
 from gateway.sip.name_addr import NameAddr
 from gateway.sip.ua.effects import CallHandle
@@ -84,6 +85,7 @@ class Stranger:
         headers: Sequence[tuple[str, str]] = (),
         body: bytes = b"",
         contact: str = "<sip:stranger@198.51.100.7:5080>",
+        transport: Transport = Transport.UDP,
     ) -> None:
         """Answer a request of Bob's."""
         response = request.respond(status, "", tag)
@@ -94,7 +96,7 @@ class Stranger:
         if body:
             response.headers.add("Content-Type", "application/sdp")
             response.body = body
-        self.network.inject(response.to_bytes(), BOB, STRANGER)
+        self.network.inject(response.to_bytes(), BOB, STRANGER, transport)
 
     def called(self, **arguments: object) -> tuple[CallHandle, Request]:
         """Bob calls the stranger: the handle and the INVITE."""

@@ -1,5 +1,6 @@
 """Requests of ours: retransmission, responses, CANCEL, ACK, broken transports."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from tests.gateway.sip.transactions import TCP, UDP, Bench, answer, our_request,
 OPEN = Flow(Transport.TCP, ("192.0.2.1", 5060), ("198.51.100.7", 5060))  # connection 0: open one
 
 
-def send_times(found: list[tuple[float, object]]) -> list[float]:
+def send_times(found: Sequence[tuple[float, object]]) -> list[float]:
     return [at for at, effect in found if isinstance(effect, SendMessage)]
 
 
@@ -57,8 +58,8 @@ def test_a_ringing_invite_is_neither_sent_again_nor_given_up():
     _, request = bench.send(our_request())
     bench.run(1)
     assert reported(bench.receive(answer(request, 180))) == [180]
-    assert bench.run(3_600) == []
     assert bench.layer.next_deadline() is None
+    assert bench.run(3_600) == []
     assert reported(bench.receive(answer(request, 200))) == [200]
 
 
@@ -233,6 +234,7 @@ def test_a_cancelled_invite_that_is_never_answered_is_given_up():
     invite, request = bench.send(our_request(), TCP)
     bench.receive(answer(request, 180), TCP)
     cancel = bench.layer.send_cancel(invite, bench.now)
+    assert cancel is not None
     assert len(bench.drain()) == 1
     bench.run(20)
     assert reported(bench.receive(answer(request, 183), TCP)) == [183]

@@ -92,6 +92,8 @@ def test_a_schedule_wakes_in_order_and_only_at_the_last_moment_set():
     assert schedule.pop_due(0.4) is None
     woken = [schedule.pop_due(10.0) for _ in range(4)]
     assert woken == [3, 1, 2, None]
+    schedule.set(TransactionId(2), 5.0)  # the same moment again
+    assert schedule.pop_due(5.0) == 2
     schedule.set(TransactionId(4), 1.0)
     schedule.set(TransactionId(4), None)
     schedule.set(TransactionId(5), None)

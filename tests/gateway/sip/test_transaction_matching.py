@@ -1,6 +1,7 @@
 """Which request is a copy of which, and where responses go."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_the_default_port_is_the_same_as_none():
     assert not is_new(bench, request(via="198.51.100.7:5060"))
 
 
-OLD = {"branch": "", "via": "old.example:5070"}
+OLD: dict[str, Any] = {"branch": "", "via": "old.example:5070"}
 
 
 @pytest.mark.parametrize("branch", ["", "1", "z9hG4b"])
@@ -103,6 +104,8 @@ def test_an_ipv6_source_stands_bare_in_received():
     received = Bench().accept(request(via="phone.example", via_params=";rport"), flow)
     assert (received.request.headers.get("Via") or "").endswith(";rport=5070;received=2001:db8::7")
     assert received.request.via.received == "2001:db8::7"
+    received = Bench().accept(request(via="phone.example"), replace(UDP, remote=("fe80::7%eth0", 5070)))
+    assert received.request.via.received == "fe80::7"
 
 
 def test_the_vias_below_stay_as_they_are_and_in_order():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.sip.flow import Target, Transport
+from gateway.sip.flow import Flow, Target, Transport
 from gateway.sip.name_addr import NameAddr, parse_name_addr
 from gateway.sip.ua.config import AgentLimits
 from gateway.sip.ua.effects import (
@@ -248,6 +248,18 @@ def test_a_broken_transport_moves_the_call_to_the_next_target(network, stranger)
     stranger.bob.agent.place_call(parse_uri("sip:1@trunk.example"), NameAddr(uri_of(BOB)), OFFER, network.now)
     network.settle()
     assert [sent.transport for sent in network.sent("INVITE")] == [Transport.TCP, Transport.UDP]
+
+
+def test_a_call_that_rings_when_its_connection_breaks_is_not_placed_twice(network, stranger):
+    network.names["trunk.example"] = [Target(Transport.TCP, STRANGER), Target(Transport.UDP, ("203.0.113.2", 5060))]
+    stranger.bob.agent.place_call(parse_uri("sip:1@trunk.example"), NameAddr(uri_of(BOB)), OFFER, network.now)
+    network.settle()
+    stranger.reply(stranger.request("INVITE"), 180, "t1", transport=Transport.TCP)
+    stranger.bob.agent.transport_failed(Flow(Transport.TCP, BOB, STRANGER), network.now)
+    network.settle()
+    assert len(stranger.heard("INVITE")) == 1
+    stranger.reply(stranger.request("INVITE"), 200, "t1", body=ANSWER)  # on another connection (§18.2.2)
+    assert stranger.bob.of(CallAnswered)
 
 
 def test_a_name_that_leads_nowhere_ends_the_call(network, stranger):

@@ -112,6 +112,21 @@ def test_a_refused_offer_leaves_the_call_up(network):
     assert not bob.of(CallEnded)
 
 
+def test_after_a_refused_offer_of_the_peer_the_next_one_is_taken(network, stranger):
+    auto_answer(stranger.bob)
+    tag = stranger.call()
+    bob, call = stranger.bob.agent, stranger.bob.last(IncomingCall).call
+    stranger.bob.react = lambda effect, now: None
+    stranger.send(invite(to_tag=tag, cseq=2, branch="2"))
+    bob.reject_offer(call, 488, network.now)
+    network.settle()
+    stranger.send(invite(to_tag=tag, cseq=3, branch="3", body=REOFFER.decode()))
+    bob.answer_offer(call, REANSWER, network.now)
+    network.settle()
+    assert stranger.heard("488 INVITE")
+    assert stranger.response("200 INVITE").cseq.number == 3
+
+
 def test_an_offer_the_application_does_not_answer_is_refused_for_it(network):
     alice, bob, outgoing, _ = connected(network)
     bob.react = lambda effect, now: None

@@ -39,14 +39,16 @@ def test_the_same_request_with_another_number_is_not_merged(network, bob, strang
 
 
 def test_an_invite_of_ours_that_comes_back_went_round_in_a_circle(network, bob, stranger):
-    from gateway.sip.name_addr import NameAddr
-    from tests.gateway.sip.network import uri_of
-
-    bob.agent.place_call(uri_of(STRANGER), NameAddr(uri_of(BOB)), OFFER, network.now)
-    network.settle()
-    ours = stranger.request("INVITE")
+    _, ours = stranger.called()
     stranger.send(invite(call_id=ours.call_id, from_tag=ours.from_.tag))
     assert stranger.heard("482 INVITE")
+
+
+def test_an_invite_of_a_call_that_is_over_is_a_new_call_of_somebody(network, bob, stranger):
+    _call, ours = stranger.called()
+    stranger.reply(ours, 486, "t1")
+    stranger.send(invite(call_id=ours.call_id, from_tag=ours.from_.tag))
+    assert bob.of(IncomingCall)
 
 
 def test_the_last_hop_may_be_the_end_of_max_forwards(network, bob, stranger):

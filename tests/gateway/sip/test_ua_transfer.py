@@ -203,6 +203,15 @@ def replaces(tag: str) -> str:
     return f"Replaces: raw@stranger;to-tag={tag};from-tag=f1"
 
 
+def test_a_refer_cannot_forge_headers_of_our_invite(network, stranger):
+    target = parse_uri("sip:stranger@198.51.100.7:5080?Replaces=a%0d%0aX-Forged:1;to-tag=b;from-tag=c&X-Other=1")
+    stranger.bob.agent.place_call(target, NameAddr(uri_of(BOB)), OFFER, network.now)
+    network.settle()
+    sent = stranger.request("INVITE")
+    assert not {"X-Forged", "X-Other", "Replaces"} & {name for name, _ in sent.headers.items()}
+    assert str(sent.uri) == "sip:stranger@198.51.100.7:5080"
+
+
 def test_a_replaced_call_ends_when_the_new_one_is_answered(network, stranger):
     bob = stranger.bob
     auto_answer(bob)
