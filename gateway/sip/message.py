@@ -98,7 +98,9 @@ class _Message:
     @property
     def contacts(self) -> list[NameAddr]:
         """Every Contact; none for ``*`` (see ``contact_is_wildcard``)."""
-        return [] if self.contact_is_wildcard else self._all("Contact", parse_name_addr)
+        if self.headers.get("Contact") == "*" and self.contact_is_wildcard:
+            return []
+        return self._all("Contact", parse_name_addr)
 
     @property
     def contact_is_wildcard(self) -> bool:
@@ -156,7 +158,9 @@ class _Message:
             return []
         known = self._read.get(name)
         if known is None or known[0] != values:
-            known = self._read[name] = (values, tuple(parse(element) for element in self.headers.split(name)))
+            one = len(values) == 1 and values[0] and "," not in values[0]
+            elements = values if one else self.headers.split(name)
+            known = self._read[name] = (values, [parse(element) for element in elements])
         return list(known[1])
 
     def _to_bytes(self, start: str) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -14,6 +14,7 @@ from wire.bus.seam import BusUnavailableError
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 2.0  # a failover by Sentinel takes 2.3 to 3.0 s; a server silent for 2 s is gone
+MAX_CONNECTIONS = 16  # of one client; hundreds of calls that end at once wait their turn of a millisecond
 
 UNREACHABLE = (RedisError, OSError, TimeoutError)
 """What a command raises when the server, or the way to it, fails."""
@@ -30,14 +31,17 @@ def connect(url: str, name: str) -> Redis:
     Raises BusUnavailableError for an address that is none.
     """
     try:
-        return Redis.from_url(
+        pool = BlockingConnectionPool.from_url(
             url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=ANSWER_TIMEOUT_S,
             protocol=2,
             client_name=name,
             retry=Retry(NoBackoff(), 0),
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=None,
         )
+        return Redis.from_pool(pool)
     except ValueError as error:
         raise unavailable(url, error) from error
 

@@ -38,8 +38,8 @@ from gateway.sip.via import Via
 
 __all__ = ["MAX_TRANSACTIONS", "TransactionId", "TransactionLayer"]
 
-# 30 calls/s (one carrier's limit) are 30 INVITE and 30 BYE that live for 32 s over UDP: 2,000. At 6 KB each
-# the bound keeps a flood below 50 MB.
+# 30 calls/s (one carrier's limit) are 30 INVITE and 30 BYE that live for 32 s over UDP: 2,000. A bare INVITE takes
+# 3 KB here, so a flood of them takes 25 MB.
 MAX_TRANSACTIONS = 8_192
 
 
