@@ -152,10 +152,11 @@ def _tag(value: str) -> str:
 
 
 def pcmu_offer(host: str, port: int, rtcp_port: int) -> str:
-    """PCMU, 20 ms, both ways; RTCP goes to a port of its own (RFC 3605)."""
+    """PCMU and telephone events, 20 ms, both ways, as carriers offer it; RTCP goes to a port of its own (RFC 3605)."""
     return (
         f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
-        f"m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\na=rtcp:{rtcp_port}\r\na=sendrecv\r\n"
+        f"m=audio {port} RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\n"
+        f"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=rtcp:{rtcp_port}\r\na=sendrecv\r\n"
     )
 
 
