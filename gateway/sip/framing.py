@@ -8,6 +8,7 @@ from gateway.sip.errors import SipParseError
 from gateway.sip.parser import DEFAULT_LIMITS, Limits, content_length
 
 _HEAD_END = re.compile(rb"\n\r?\n")
+_BLANK = re.compile(rb"(?:\r\n)++")
 _FOLD = re.compile(rb"\r?\n[ \t]++")
 _CONTENT_LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*+:[ \t]*+([^\r\n]*+)", re.IGNORECASE | re.MULTILINE)
 
@@ -73,9 +74,11 @@ class StreamFramer:
             yield message
 
     def _keep_alives(self) -> Iterator[KeepAlive]:
-        pending = self._pending
-        while pending[:2] == b"\r\n":
-            del pending[:2]
+        blank = _BLANK.match(self._pending)
+        if blank is None:
+            return
+        del self._pending[: blank.end()]
+        for _ in range(blank.end() // 2):
             self._newlines += 1
             yield KeepAlive.PONG if self._newlines % 2 else KeepAlive.PING
 

@@ -133,9 +133,11 @@ class _Message:
 
     @property
     def expires(self) -> int | None:
-        """Seconds, at most 2**32 - 1 (RFC 3261 §20.19)."""
-        value = self.headers.get("Expires")
-        return None if value is None else min(_number(value, "Expires"), MAX_DELTA_S)
+        """Seconds, at most 2**32 - 1 (RFC 3261 §20.19). None where there are none: RFC 2543 had dates here as well."""
+        try:
+            return min(_number(self.headers.get("Expires") or "", "Expires"), MAX_DELTA_S)
+        except SipParseError:
+            return None
 
     def tokens(self, name: str) -> list[str]:
         """The words of Require, Supported, Allow and their like, as written. Never raises."""

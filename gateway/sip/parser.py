@@ -126,7 +126,7 @@ def _read_request(start: str, headers: Headers, body: bytes, fault: SipParseErro
         _check(request)
         if request.cseq.method != method:
             raise SipParseError("cseq", f"expected {method[:40]} in CSeq, got {request.cseq.method[:40]}")
-        _ = request.contacts, request.routes, request.record_routes, request.max_forwards, request.expires
+        _ = request.contacts, request.routes, request.record_routes, request.max_forwards
     except SipParseError as error:
         answered = method != "ACK" and bool(headers.get("Via"))
         raise SipParseError(error.reason, str(error), error.status if answered else None, request) from None
@@ -146,7 +146,7 @@ def _read_response(start: str, headers: Headers, body: bytes, fault: SipParseErr
             raise fault
         response = Response(int(digits), match[4] or "", headers, _cut_body(headers, body, stream=stream))
         _check(response)
-        if response.status < 300:
+        if response.status < 400:  # those of other failures mean nothing
             _ = response.contacts, response.record_routes
     except SipParseError as error:
         raise SipParseError(error.reason, str(error), None) from None

@@ -1,6 +1,5 @@
 """The media of one SIP call: its sockets, its stream, and the call's side of both."""
 
-import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from time import monotonic
@@ -14,12 +13,13 @@ from gateway.seams import PlayoutProfile
 from gateway.transports.rtp_ports import PortPair
 
 RTP_PLAYOUT = PlayoutProfile(
-    lead_s=0.1,  # the leg is ours: what it has not sent yet is taken back at once, so the lead only saves wake-ups
-    piece_s=0.06,
+    lead_s=0.2,  # the leg is ours: what it has not sent yet is taken back at once, so the lead only saves wake-ups
+    piece_s=0.1,
     marks=False,
 )
 
 _MAX_DATAGRAM = 2_048
+_MAX_BACKLOG = 64  # datagrams taken at once from one socket: more than a second of a call, less than a flood
 _MAX_EARLY_BYTES = 8_000 * 4  # audio that came before the call had begun
 
 EndLeg = Callable[[str, Mapping[str, str]], None]
@@ -44,10 +44,11 @@ class RtpLeg:
         self._early = bytearray()
         self._rtp = pair.rtp
         self._receive = stream.receive
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(pair.rtp.fileno(), self._read_rtp)
-        self._loop.add_reader(pair.rtcp.fileno(), self._read_rtcp)
         self.closed = False
+
+    def readers(self) -> tuple[tuple[socket.socket, Callable[[], object]], ...]:
+        """What to call when a socket has something; each takes one datagram."""
+        return ((self._pair.rtp, self._read_rtp), (self._pair.rtcp, self._read_rtcp))
 
     def begin(self, session: CallSession) -> None:
         """The call has begun: give it what was heard so far, and all that follows."""
@@ -73,23 +74,31 @@ class RtpLeg:
         self._session = None
         self._on_end(action, arguments)
 
+    def send_due(self, now: float) -> None:
+        """Every 20 ms: send the packet, or the packets, of this tick."""
+        stream = self.stream
+        datagram = stream.tick(now)
+        while datagram is not None:
+            remote = stream.remote
+            if remote is not None:
+                self._send_to(self._rtp, datagram, remote)
+            datagram = stream.next_datagram() if stream.pending else None
+
     def tick(self, now: float) -> None:
-        """Every 20 ms: send what is due, take what the receiver fills in by itself."""
+        """Every 20 ms: take what the receiver fills in by itself, keys and reports."""
         stream = self.stream
         if self._handshake is not None:
             self._handshake.handle_deadline(now)
             self._shake(self._handshake)
-        datagram = stream.tick(now)
-        while datagram is not None:
-            self._send(datagram)
-            datagram = stream.next_datagram() if stream.pending else None
-        if now >= stream.next_deadline():
-            # What lies in the socket was not lost, the loop is late: to conceal it would cost more than to read it.
-            while self._read_rtp():
-                pass
-            audio = stream.handle_deadline(now)
-            if audio:
-                self._give(audio)
+        if now < stream.next_deadline():
+            return
+        # What lies in the socket was not lost, the loop is late: to conceal it would cost more than to read it.
+        for _ in range(_MAX_BACKLOG):
+            if not self._read_rtp():
+                break
+        audio = stream.handle_deadline(now)
+        if audio:
+            self._give(audio)
         while (effect := stream.poll()) is not None:
             self._perform(effect)
 
@@ -102,8 +111,6 @@ class RtpLeg:
             self._perform(effect)
         self.closed = True
         self._session = None
-        for sock in (self._pair.rtp, self._pair.rtcp):
-            self._loop.remove_reader(sock.fileno())
         self._pair.close()
 
     def _read_rtp(self) -> bool:
@@ -155,11 +162,6 @@ class RtpLeg:
         remote = self.stream.remote_rtcp
         if remote is not None:
             self._send_to(self._pair.rtp if mux else self._pair.rtcp, effect.datagram, remote)
-
-    def _send(self, datagram: bytes | bytearray) -> None:
-        remote = self.stream.remote
-        if remote is not None:
-            self._send_to(self._rtp, datagram, remote)
 
     def _send_to(self, sock: socket.socket, datagram: bytes | bytearray, remote: Address) -> None:
         try:
