@@ -19,7 +19,7 @@ _OUTSIDE = {
     for separator in ",;"
 }
 _OPENING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|\(', re.DOTALL)
-_IN_COMMENT = re.compile(r"\\.|[()]", re.DOTALL)
+_TO_PARENTHESIS = re.compile(r"(?:[^()\\]++|\\.)*+([()])", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PARAM = re.compile(
     rf"[ \t]*+({NAME_CHAR}++)[ \t]*+"
@@ -68,11 +68,11 @@ def without_comments(text: str) -> str:
             continue  # a quoted string
         depth = 1
         while depth:
-            match = _IN_COMMENT.search(text, at)
+            match = _TO_PARENTHESIS.match(text, at)
             if match is None:
                 return "".join(kept) + text[start:]
             at = match.end()
-            depth += {"(": 1, ")": -1}.get(match[0], 0)
+            depth += 1 if match[1] == "(" else -1
             if depth > MAX_NESTING:
                 raise SipParseError("nesting", f"expected comments at most {MAX_NESTING} deep")
         if len(kept) == MAX_ELEMENTS:

@@ -9,9 +9,10 @@ from gateway.sip.lexer import parse_params, split_outside, unescape_quoted
 from gateway.sip.params import Params, quote_string
 from gateway.sip.uri import Uri, parse_uri
 
-# A quoted name, or words that need no quotes: beyond tokens also UTF-8, which phones send bare.
+# A quoted name, or words that should have had quotes: beyond tokens also UTF-8, parentheses and addresses, which
+# phones send bare. Not what separates elements and parameters, nor half of a quoted string.
 _NAME_ADDR = re.compile(
-    r'[ \t]*+(?:"((?:[^"\\]++|\\.)*+)"[ \t]*+|([^\x00-\x08\x0a-\x1f"<>()\[\]{},;:@?=/\\\x7f]*+))'
+    r'[ \t]*+(?:"((?:[^"\\]++|\\.)*+)"[ \t]*+|([^\x00-\x08\x0a-\x1f"<>,;\\\x7f]*+))'
     r'<([^<>"]*+)>[ \t]*+(?:;(.*+))?+\Z',
     re.DOTALL,
 )

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +36,34 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
-@pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+@contextmanager
+def running_gateway(folder: Path, *arguments: str) -> Iterator[Target]:
     """``twowire demo`` as a process of its own, or the system that TWOWIRE_INTEROP_TARGET names."""
     if TARGET_VARIABLE in os.environ:
-        host, _, port = os.environ[TARGET_VARIABLE].rpartition(":")
-        yield Target(host, int(port))
+        host, _, number = os.environ[TARGET_VARIABLE].rpartition(":")
+        yield Target(host, int(number))
         return
-    free = free_port()
-    made = Bench(tmp_path_factory.mktemp("gateway"))
-    command = [str(ROOT / ".venv" / "bin" / "twowire"), "demo", "--port", "0", "--sip-port", str(free)]
-    settings = {"PYTHONUNBUFFERED": "1"}
-    peer = made.start("gateway", *command, cwd=ROOT, environment=settings)
+    made = Bench(folder)
+    port = free_port()
+    command = [str(ROOT / ".venv" / "bin" / "twowire"), "demo", "--port", "0", "--sip-port", str(port), *arguments]
+    peer = made.start("gateway", *command, cwd=ROOT, environment={"PYTHONUNBUFFERED": "1"})
     try:
         asyncio.run(peer.until("Ctrl-C ends it", START_S))
-        yield Target(LOOPBACK, free)
+        yield Target(LOOPBACK, port)
         assert peer.running, f"the gateway ended by itself\n{peer.tail()}"
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """The system under test, one for all tests."""
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as target:
+        yield target
+
+
+@pytest.fixture(scope="module")
+def second_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """Another one, for messages that the first would rightly take for repetitions."""
+    with running_gateway(tmp_path_factory.mktemp("second-gateway")) as target:
+        yield target

@@ -1,6 +1,7 @@
 """SIPp: scenario files of ours against a system under test, or as a system that answers."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +61,34 @@ def start_sipp(
     return bench.start(f"sipp-{scenario}", *words, *arguments)
 
 
+def purpose(scenario: str) -> str:
+    """What a scenario is for, in its own words: the first comment of the file."""
+    match = re.search(r"<!-- (.+?) -->", (SCENARIOS / f"{scenario}.xml").read_text())
+    return match[1] if match else ""
+
+
 async def call_by_sipp(
-    bench: Bench, scenario: str, target: Target, *arguments: str, limit_s: float = 30.0, transport: str = "udp"
+    bench: Bench,
+    scenario: str,
+    target: Target,
+    *arguments: str,
+    transport: str = "udp",
+    calls: int = 1,
+    at_once: int = 1,
+    limit_s: float = 30.0,
 ) -> None:
     """Run one scenario against ``target``; fails with SIPp's own words and the messages that went over the wire."""
     for _ in range(START_TRIES):
-        peer = start_sipp(bench, scenario, *arguments, target=target, transport=transport, limit_s=limit_s)
+        peer = start_sipp(
+            bench,
+            scenario,
+            *arguments,
+            target=target,
+            transport=transport,
+            calls=calls,
+            at_once=at_once,
+            limit_s=limit_s,
+        )
         code = await peer.ended(limit_s + 10)
         if code != PORT_BUSY:
             break

@@ -295,18 +295,30 @@ def test_all_49_messages_have_a_verdict():
     assert len(VERDICTS) == 49
 
 
+def on_its_own(message: bytes, name: str) -> bytes:
+    """The message with a branch of its own: several of the 49 share one, as if they were one transaction."""
+    return re.sub(rb"(branch=z9hG4bK[\w.]+)", rb"\g<1>" + name.encode(), message, count=1)
+
+
+SENT_BY = re.compile(rb"^(?:Via|v)\s*:\s*SIP\s*/\s*2\.0\s*/\s*(\w+)\s+[^;\s]+?(?::\s*(\d+))?\s*[;\r]", re.M | re.I)
+
+
 def sent_by_port(message: bytes) -> int:
-    """Where answers over UDP go without rport (RFC 3261 18.2.2): the port in the top Via."""
-    via = re.search(
-        rb"^(?:Via|v)\s*:\s*SIP\s*/\s*2\.0\s*/\s*\w+\s+[^;\s]+?(?::\s*(\d+))?\s*(?:;|\r\n)", message, re.M | re.I
-    )
-    return int(via[1]) if via and via[1] else 5_060
+    """Where answers over UDP go without rport (RFC 3261 18.2.2): the port in the top Via, or its transport's own."""
+    via = SENT_BY.search(message)
+    if via is None or via[2] is None:
+        return 5_061 if via is not None and via[1].upper() == b"TLS" else 5_060
+    return int(via[2])
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("name", VERDICTS)
-async def test_a_message_of_rfc_4475_is_judged_right_and_breaks_nothing(gateway: Target, name: str, transport: str):
-    message = (TORTURE / f"{name}.dat").read_bytes()
+async def test_a_message_of_rfc_4475_is_judged_right_and_breaks_nothing(
+    gateway: Target, second_gateway: Target, name: str, transport: str
+):
+    # The same request by another transport would be a merged one (RFC 3261 8.2.2.2).
+    gateway = gateway if transport == "udp" else second_gateway
+    message = on_its_own((TORTURE / f"{name}.dat").read_bytes(), name)
     # Another address of loopback: answers go to the port that the message names, which may be taken on 127.0.0.1.
     local = ("127.0.0.2", sent_by_port(message))
     async with wire_client((gateway.host, gateway.port), gateway.user, transport, local) as client:
@@ -318,10 +330,12 @@ async def test_a_message_of_rfc_4475_is_judged_right_and_breaks_nothing(gateway:
         await clean_up(client, answer)
     verdict = VERDICTS[name]
     if answer is None:
-        # A stream is owed the octets that Content-Length promises: the gateway waits for them.
-        assert verdict.silence or (name, transport) == ("clerr", "tcp"), f"{name}: no answer"
+        # A stream is owed the octets that its Content-Length promises, or the empty line: the gateway waits for them.
+        assert verdict.silence or (name, transport) in (("clerr", "tcp"), ("baddn", "tcp")), f"{name}: no answer"
     else:
-        assert answer.status in verdict.statuses, f"{name}: {answer.start}"
+        # Without a Content-Length no message can be told from the next one on a stream (RFC 3261 18.3).
+        unframed = (name, transport) == ("inv2543", "tcp") and answer.status == 400
+        assert unframed or answer.status in verdict.statuses, f"{name}: {answer.start}"
     async with wire_client((gateway.host, gateway.port), gateway.user, transport) as after:
         await after.whole_call()
 

@@ -18,6 +18,7 @@ from wire.errors import WireError
 log = structlog.get_logger()
 
 BLOCK_S = 1.0  # one round trip a second while nothing comes, which also tells a dead server from a quiet one
+_BLOCK_MS = round(BLOCK_S * 1_000)
 _ENTRIES_A_READ = 64
 _MAX_SENDERS = 4096  # incarnations of peers that are remembered; a fleet has tens
 _BEGINNING = "0-0"
@@ -103,8 +104,16 @@ class StreamReader:
     async def _read(self) -> bool:
         """Wait for entries and take them; False when none came for a while."""
         async with asyncio.timeout(BLOCK_S + ANSWER_TIMEOUT_S):
-            streams: Any = await self._client.xread(
-                {self._stream: self._position}, count=_ENTRIES_A_READ, block=round(BLOCK_S * 1000)
+            # Not by ``xread``, whose wrappers cost as much as the parsing.
+            streams: Any = await self._client.execute_command(  # type: ignore[no-untyped-call]
+                "XREAD",
+                "COUNT",
+                _ENTRIES_A_READ,
+                "BLOCK",
+                round(BLOCK_S * 1_000),
+                "STREAMS",
+                self._stream,
+                self._position,
             )
         if not streams:
             return False

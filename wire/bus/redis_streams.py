@@ -69,15 +69,16 @@ class RedisBus:
     ) -> None:
         self.stats = BusStats()
         self.client = connect(url, f"twowire-{address}")
-        """For short commands; the writer and the placement share it. ``close`` closes it."""
+        """For short commands, the placement's too. ``close`` closes it."""
         self._url = url
         self._side = side
         self._audio_ttl_s = audio_ttl_s
         self._own_stream = side.own_stream(address)
-        self._reading = connect(url, f"twowire-{address}-reader")
+        self._reading = connect(url, f"twowire-{address}-reader", alone=True)
+        self._writing = connect(url, f"twowire-{address}-writer", alone=True)
         outbox = Outbox(outbound_limit_bytes, audio_ttl_s, self.stats)
         # A new process under an old address must not look like a repetition of the old one.
-        self._writer = StreamWriter(self.client, f"{address}/{secrets.token_hex(4)}", outbox, self.stats, max_entries)
+        self._writer = StreamWriter(self._writing, f"{address}/{secrets.token_hex(4)}", outbox, self.stats, max_entries)
         self._reader: StreamReader | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -116,8 +117,9 @@ class RedisBus:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        await self._reading.aclose()
-        await self.client.aclose()
+        for client in (self._reading, self._writing, self.client):
+            await client.aclose()
+            await client.connection_pool.disconnect()
 
     async def _keep_house(self, reader: StreamReader) -> None:
         """Calibrate the clock, and take what was read out of Redis: callers' voices are not kept there."""
