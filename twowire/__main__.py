@@ -67,6 +67,7 @@ decision_log = click.option(
 )
 @click.option(
     "--sip-port",
+    envvar="TWOWIRE_SIP_PORT",
     type=click.IntRange(0, 65_535),
     default=5_060,
     show_default=True,

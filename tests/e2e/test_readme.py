@@ -9,6 +9,7 @@ import signal
 import socket
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ WAIT_S = 300.0  # `make demo` may have to make the environment first
 pytestmark = pytest.mark.slow
 
 
+@dataclass(frozen=True)
+class Demo:
+    url: str
+    sip_port: str
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -29,30 +36,30 @@ def free_port() -> int:
 
 
 @pytest.fixture
-async def demo_url() -> AsyncIterator[str]:
-    """``make demo`` as written, but on a port of its own."""
-    port = str(free_port())
-    demo = await asyncio.create_subprocess_exec(
+async def demo() -> AsyncIterator[Demo]:
+    """``make demo`` as written, but on ports of its own."""
+    port, sip_port = str(free_port()), str(free_port())
+    process = await asyncio.create_subprocess_exec(
         *shlex.split(COMMANDS[0]),
         cwd=ROOT,
-        env={**os.environ, "TWOWIRE_PORT": port},
+        env={**os.environ, "TWOWIRE_PORT": port, "TWOWIRE_SIP_PORT": sip_port},
         stdout=PIPE,
         stderr=STDOUT,
         start_new_session=True,
     )
-    assert demo.stdout is not None
+    assert process.stdout is not None
     written = b""
     try:
         async with asyncio.timeout(WAIT_S):
             while b"Ctrl-C ends it" not in written:
-                line = await demo.stdout.readline()
+                line = await process.stdout.readline()
                 assert line, written.decode()
                 written += line
-        yield f"http://127.0.0.1:{port}"
+        yield Demo(f"http://127.0.0.1:{port}", sip_port)
     finally:
-        os.killpg(demo.pid, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)
         async with asyncio.timeout(30):
-            await demo.communicate()
+            await process.communicate()
 
 
 async def run(command: str) -> tuple[int | None, str]:
@@ -62,18 +69,21 @@ async def run(command: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-def test_the_readme_shows_the_three_commands_of_a_newcomer():
-    assert COMMANDS[:3] == [
+def test_the_readme_shows_the_commands_of_a_newcomer():
+    assert COMMANDS[:4] == [
         "make demo",
         '.venv/bin/twowire call --say "What are your opening hours?"',
+        '.venv/bin/twowire call sip:agent@127.0.0.1:5060 --say "What are your opening hours?"',
         "make test",
     ]
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
-async def test_the_demo_answers_the_question_of_the_readme(demo_url: str, tmp_path: Path):
+@pytest.mark.parametrize("command", COMMANDS[1:3], ids=["twilio", "sip"])
+async def test_the_demo_answers_the_question_of_the_readme(demo: Demo, command: str, tmp_path: Path):
     recording = tmp_path / "call.wav"
-    code, output = await run(f"{COMMANDS[1]} --url {demo_url} --json --record {recording}")
+    command = command.replace(":5060", f":{demo.sip_port}")
+    code, output = await run(f"{command} --url {demo.url} --json --record {recording}")
     assert code == 0, output
     call = json.loads(output.splitlines()[-1])
     heard = " ".join(entry["heard"] or "" for entry in call["record"]["transcript"] if entry["voice"] == "agent")
