@@ -90,6 +90,24 @@ class GatewayMetrics:
             ["door", "reason"],
             registry=registry,
         )
+        self.sip_registered = Gauge(
+            "twowire_gateway_sip_registered",
+            "Whether the registration of a trunk stands (1) or not (0).",
+            ["trunk"],
+            registry=registry,
+        )
+        self.sip_peer_up = Gauge(
+            "twowire_gateway_sip_peer_up",
+            "Whether the proxy of a trunk answered the last OPTIONS (1) or not (0).",
+            ["trunk"],
+            registry=registry,
+        )
+        self.transfers = Counter(
+            "twowire_gateway_transfers",
+            "Callers handed on, by way: refer, replaces, bridge, or failed.",
+            ["way"],
+            registry=registry,
+        )
         self.call_faults = Counter(
             "twowire_gateway_call_faults", "Calls ended because of a fault of ours.", registry=registry
         )

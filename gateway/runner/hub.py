@@ -60,6 +60,8 @@ class CallHub:
         self._limits = limits
         self._on_decision = on_decision
         self._sessions: dict[CallId, CallSession] = {}
+        self._dialling: set[CallId] = set()
+        self._held: set[CallId] = set()
         self._loop = asyncio.get_running_loop()
         self.ticker = Ticker(self._loop)
         self._renewal: asyncio.Task[None] | None = None
@@ -76,6 +78,8 @@ class CallHub:
         """End every call and let go of the bus."""
         for session in list(self._sessions.values()):
             session.post(GatewayStopping())
+        for call in list(self._dialling):
+            self.abandon(call, GatewayStopping().reason)
         self.ticker.remove(self._on_tick)
         if self._renewal is not None:
             self._renewal.cancel()
@@ -124,10 +128,48 @@ class CallHub:
     def is_live(self, call: CallId) -> bool:
         return call in self._sessions
 
+    def expect(self, lease: Lease, setup: CallSetup) -> CallRecord:
+        """An admitted call of ours is being placed: its slot is kept until ``attach`` or ``abandon``."""
+        record = CallRecord(
+            lease.call, setup, lease.worker, lease.engine, time(), state="dialling", direction="outbound"
+        )
+        self._dialling.add(lease.call)
+        self._remember(record)
+        self._empty.clear()
+        return record
+
+    def abandon(self, call: CallId, outcome: str) -> None:
+        """A call of ours came to nothing. Does nothing to one that is not being placed."""
+        if call not in self._dialling:
+            return
+        self._dialling.remove(call)
+        record = self.records[call]
+        record.state, record.outcome = "ended", outcome
+        self._metrics.calls.labels(record.setup.door, outcome).inc()
+        log.info("call.not_answered", call=call, door=record.setup.door, outcome=outcome)
+        self._note_empty()
+        self.give_up(call)
+
+    def hold_drain(self, call: CallId) -> None:
+        """The door still serves a call whose agent has left: the drain waits until ``free_drain``."""
+        self._held.add(call)
+        self._empty.clear()
+
+    def free_drain(self, call: CallId) -> None:
+        self._held.discard(call)
+        self._note_empty()
+
+    def _note_empty(self) -> None:
+        if not (self._sessions or self._dialling or self._held):
+            self._empty.set()
+
     def attach(self, lease: Lease, setup: CallSetup, leg: Leg) -> CallSession:
         """The leg of an admitted call has media: the call begins."""
         assert lease.call not in self._sessions, "a live call has its leg"
         record = CallRecord(lease.call, setup, lease.worker, lease.engine, started_unix_s=time())
+        if lease.call in self._dialling:
+            self._dialling.remove(lease.call)
+            record.direction = self.records[lease.call].direction
         session = CallSession(
             Call(lease, self._gateway, setup, monotonic(), self._limits),
             leg,
@@ -150,9 +192,9 @@ class CallHub:
     def _remember(self, record: CallRecord) -> None:
         self.records[record.call] = record
         self.records.move_to_end(record.call)
-        while len(self.records) > MAX_RECORDS + len(self._sessions):
+        while len(self.records) > MAX_RECORDS + len(self._sessions) + len(self._dialling):
             oldest = next(iter(self.records))
-            if oldest in self._sessions:
+            if oldest in self._sessions or oldest in self._dialling:
                 self.records.move_to_end(oldest)
             else:
                 del self.records[oldest]
@@ -181,8 +223,7 @@ class CallHub:
         self._sessions.pop(record.call, None)
         self._metrics.calls_active.set(len(self._sessions))
         self._metrics.calls.labels(record.setup.door, record.outcome).inc()
-        if not self._sessions:
-            self._empty.set()
+        self._note_empty()
         log.info(
             "call.ended",
             call=record.call,
@@ -209,8 +250,9 @@ class CallHub:
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
-            if self._sessions:
+            held = [*self._sessions, *self._dialling]
+            if held:
                 try:
-                    await self._placement.renew(list(self._sessions), LIVE_LEASE_S)
+                    await self._placement.renew(held, LIVE_LEASE_S)
                 except BusUnavailableError as error:
-                    log.warning("lease.not_renewed", calls=len(self._sessions), error=str(error))
+                    log.warning("lease.not_renewed", calls=len(held), error=str(error))

@@ -53,6 +53,9 @@ class CallRecord:
     engine: str
     started_unix_s: float
     state: str = "live"
+    direction: str = "inbound"
+    answered_by: str | None = None
+    """Of a call that we placed: human, machine or unknown, as far as its first words tell."""
     outcome: str | None = None
     duration_s: float | None = None
     after: tuple[str, dict[str, str]] = ("hangup", {})
@@ -92,7 +95,9 @@ class CallRecord:
         return {
             "call": self.call,
             "door": self.setup.door,
+            "direction": self.direction,
             "state": self.state,
+            "answered_by": self.answered_by,
             "outcome": self.outcome,
             "agent": self.setup.agent,
             "engine": self.engine,

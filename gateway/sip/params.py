@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 MAX_PARAMS = 64
 
-_PLAIN = re.compile(r"[^\x00-\x20\";,<>\x7f]+")
+_PLAIN = re.compile(r"[^\x00-\x20\"();,<>\x7f]+")  # in Via a bare parenthesis would open a comment
 _TO_ESCAPE = re.compile(r'([\x00-\x1f"\\\x7f])')
 
 

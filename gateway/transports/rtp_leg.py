@@ -3,12 +3,12 @@
 import socket
 from collections.abc import Callable, Mapping
 from time import monotonic
+from typing import Protocol
 
-from gateway.events import KeyPressed
+from gateway.events import CallEvent, KeyPressed
 from gateway.rtp.dtls import DtlsHandshake, HandshakeFailed, Keys, is_dtls
 from gateway.rtp.media_plan import Address
 from gateway.rtp.stream import MediaStream, SendRtcp
-from gateway.runner.session import CallSession
 from gateway.seams import PlayoutProfile
 from gateway.transports.rtp_ports import PortPair
 
@@ -23,6 +23,14 @@ _MAX_BACKLOG = 64  # datagrams taken at once from one socket: more than a second
 _MAX_EARLY_BYTES = 8_000 * 4  # audio that came before the call had begun
 
 EndLeg = Callable[[str, Mapping[str, str]], None]
+
+
+class Listener(Protocol):
+    """Who gets what the leg hears: a call's session, or whoever has the leg before and after it."""
+
+    def receive_media(self, payload: bytes) -> None: ...
+
+    def post(self, event: CallEvent) -> None: ...
 
 
 class RtpLeg:
@@ -40,7 +48,7 @@ class RtpLeg:
         self.send_errors = 0
         self._pair = pair
         self._on_end = on_end
-        self._session: CallSession | None = None
+        self._session: Listener | None = None
         self._early = bytearray()
         self._rtp = pair.rtp
         self._receive = stream.receive
@@ -50,8 +58,8 @@ class RtpLeg:
         """What to call when a socket has something; each takes one datagram."""
         return ((self._pair.rtp, self._read_rtp), (self._pair.rtcp, self._read_rtcp))
 
-    def begin(self, session: CallSession) -> None:
-        """The call has begun: give it what was heard so far, and all that follows."""
+    def begin(self, session: Listener) -> None:
+        """Give ``session`` what was heard while nobody listened, and all that follows."""
         self._session = session
         early, self._early = bytes(self._early), bytearray()
         if early:

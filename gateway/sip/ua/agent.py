@@ -169,6 +169,13 @@ class UserAgent:
             self._transfers.refer(known, to, other, now)
         self._drain(now)
 
+    def takes(self, call: CallHandle, method: str) -> bool:
+        """Whether the peer takes ``method`` in this call: False where its Allow leaves it out (RFC 3261 §20.5)."""
+        known = self._calls.get(call)
+        if known is None or known.session is None:
+            return False
+        return not known.session.peer_allows or method in known.session.peer_allows
+
     def report_transfer(self, call: CallHandle, status: int, now: float) -> None:
         """Tell the peer how the transfer goes that it asked for; a final status is the last word."""
         self._transfers.report(call, status, now)
