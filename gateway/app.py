@@ -17,12 +17,15 @@ from gateway.config.sip import SipConfig
 from gateway.metrics import GatewayMetrics
 from gateway.runner.decision_log import DecisionLog
 from gateway.runner.hub import CallHub
+from gateway.runner.outbound import DialOrder, Fault, NotDialledError
 from gateway.transports.front_door import FrontDoor
 from gateway.transports.sip_door import SipDoor
 from gateway.transports.twilio_hooks import TwilioHooks
+from gateway.web.bearer import BearerToken
+from gateway.web.dialling import Dialling
 from gateway.web.operations import Operations
 from wire.bus.seam import Bus, OneTimeTokens, Placement
-from wire.ids import GatewayId
+from wire.ids import CallId, GatewayId
 from wire.settings import ConfigError
 
 log = structlog.get_logger()
@@ -81,10 +84,12 @@ class Gateway:
             self._decision_log.write if self._decision_log else lambda _note: None,
         )
         hooks = TwilioHooks(config, self._hub, self._tokens, metrics, self.base_url)
-        operations = Operations(self._hub, registry, config.api_token.get_secret_value(), self.base_url)
+        token = BearerToken(config.api_token.get_secret_value())
+        operations = Operations(self._hub, registry, token, self.base_url)
+        dialling = Dialling(token, self._dial)
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.on_response_prepare.append(_close_after)
-        app.add_routes(hooks.routes() + operations.routes())
+        app.add_routes(hooks.routes() + operations.routes() + dialling.routes())
         self._http = web.AppRunner(app, handle_signals=False, access_log=None)
         await self._http.setup()
         http_server = self._http.server
@@ -117,6 +122,11 @@ class Gateway:
         if self._decision_log is not None:
             self._decision_log.close()
         log.info("gateway.stopped")
+
+    async def _dial(self, order: DialOrder) -> CallId:
+        if self.sip is None:
+            raise NotDialledError(Fault.UNKNOWN_TRUNK, "this gateway has no SIP door; open one with TWOWIRE_SIP_FILE")
+        return await self.sip.dial(order)
 
     def _listen(self) -> socket.socket:
         config = self._config

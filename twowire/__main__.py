@@ -1,4 +1,4 @@
-"""``twowire``: demo, serve, worker, call."""
+"""``twowire``: demo, serve, worker, call, dial."""
 
 import asyncio
 import sys
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from twowire.call_command import call
+from twowire.dial_command import dial
 from wire import __version__
 
 
@@ -175,6 +176,7 @@ def worker(**settings: Any) -> None:
 
 
 main.add_command(call)
+main.add_command(dial)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from gateway.sip.dial_plan import BadTargetError, parse_proxy, parse_user
+from gateway.sip.errors import SipParseError
 from gateway.sip.flow import Address, Transport
 from gateway.sip.trunk import Credentials, MediaSecurity, Trunk, TrunkTable
+from gateway.sip.uri import SipUri, parse_uri
 from wire.settings import ConfigError
 
 MAX_FILE_BYTES = 256 * 1024
@@ -91,6 +94,17 @@ class RegisterEntry(_Entry):
     """The address of record, e.g. ``sip:line7@pbx.example.com``."""
     expires_s: int = Field(300, ge=60, le=86_400)
 
+    @field_validator("registrar", "address")
+    @classmethod
+    def _is_sip(cls, text: str) -> str:
+        try:
+            uri = parse_uri(text)
+        except SipParseError as error:
+            raise ValueError(f"expected a sip: or sips: URI, got {text!r} ({error})") from None
+        if not isinstance(uri, SipUri):
+            raise ValueError(f"expected a sip: or sips: URI, got {text!r}")
+        return text
+
 
 class TrunkEntry(_Entry):
     """One trunk as the file has it; see ``gateway.sip.trunk.Trunk`` for what each word means."""
@@ -110,6 +124,20 @@ class TrunkEntry(_Entry):
     agents: dict[str, str] = Field(default_factory=dict)
     voicemail: str = ""
     register_: RegisterEntry | None = Field(None, alias="register")
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_host(cls, text: str) -> str:
+        parse_proxy(text)
+        return text
+
+    @field_validator("caller_id")
+    @classmethod
+    def _is_user(cls, text: str) -> str:
+        try:
+            return parse_user(text) if text else text
+        except BadTargetError as error:
+            raise ValueError(str(error)) from None
 
     def trunk(self) -> Trunk:
         """The plain value. Raises ValueError when a password is missing."""

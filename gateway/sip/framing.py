@@ -78,9 +78,10 @@ class StreamFramer:
         if blank is None:
             return
         del self._pending[: blank.end()]
-        for _ in range(blank.end() // 2):
-            self._newlines += 1
-            yield KeepAlive.PONG if self._newlines % 2 else KeepAlive.PING
+        first, count = self._newlines, blank.end() // 2
+        self._newlines += count
+        pairs = (KeepAlive.PONG, KeepAlive.PING) * (count // 2 + 1)
+        yield from pairs[first % 2 : first % 2 + count]
 
     def _find_head(self) -> int:
         """The bytes of the head with its empty line; 0 while it is not whole."""

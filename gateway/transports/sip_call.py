@@ -19,6 +19,10 @@ NO_ANSWER = Reason("Q.850", 19, "No answer from user")
 NO_MEDIA = Reason("SIP", 408, "No media received")
 
 
+def new_call_id() -> CallId:
+    return CallId("sip-" + secrets.token_hex(12))
+
+
 class CallOwner(Protocol):
     """Who decides on a leg: the desk of a call that rings out, its conversation, or the transfer it is in."""
 
@@ -47,7 +51,7 @@ class SipCall:
     def __init__(
         self, owner: CallOwner, handle: CallHandle, trunk: Trunk, media: SipMedia, home: SipUri, *, outgoing: bool
     ) -> None:
-        self.id = CallId("sip-" + secrets.token_hex(12))
+        self.id = new_call_id()
         self.owner = owner
         self.handle = handle
         self.trunk = trunk

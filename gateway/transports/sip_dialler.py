@@ -4,7 +4,6 @@ import asyncio
 
 import structlog
 
-from gateway.events import CallEvent
 from gateway.metrics import GatewayMetrics
 from gateway.runner.hub import CallHub, NoSlotError
 from gateway.runner.outbound import DialOrder, Fault, NotDialledError
@@ -15,10 +14,9 @@ from gateway.sip.dial_plan import BadTargetError, parse_proxy, parse_target, par
 from gateway.sip.identity import Identity
 from gateway.sip.trunk import Trunk, TrunkTable
 from gateway.sip.ua.effects import EndCause
-from gateway.sip.uri import SipUri
 from gateway.transports.rtp_leg import RTP_PLAYOUT, RtpLeg
 from gateway.transports.rtp_ports import NoPortError
-from gateway.transports.sip_call import NO_ANSWER, SipCall
+from gateway.transports.sip_call import NO_ANSWER, SipCall, new_call_id
 from gateway.transports.sip_calls import SipCalls
 from gateway.transports.sip_legs import SipLegs
 from gateway.transports.sip_media import MediaRefusedError
@@ -30,6 +28,11 @@ from wire.logs import Pii
 log = structlog.get_logger()
 
 _NO_TRUNK = "there is no trunk; define one in TWOWIRE_SIP_FILE"
+_NO_SLOT = {
+    "no_slot": "no worker is free for the call; try again",
+    "draining": "this gateway takes no new calls: it is being stopped",
+    "bus_unavailable": "the bus to the workers cannot be reached; try again",
+}
 _BUSY = frozenset({486, 600})
 _NOT_ANSWERED = frozenset({408, 480, 487})
 _NOBODY = {EndCause.NO_ANSWER: "no_answer", EndCause.TIMED_OUT: "unreachable", EndCause.UNREACHABLE: "unreachable"}
@@ -37,11 +40,11 @@ _NOBODY = {EndCause.NO_ANSWER: "no_answer", EndCause.TIMED_OUT: "unreachable", E
 
 def outcome_of(cause: EndCause, status: int) -> str:
     """Why a call of ours was not answered, in the words of its record and of the metric: few values."""
-    if cause in (EndCause.REJECTED, EndCause.REDIRECTED):
-        if status in _BUSY:
-            return "busy"
-        return "no_answer" if status in _NOT_ANSWERED else f"rejected_{status // 100}xx"
-    return _NOBODY.get(cause, cause.value)
+    if cause not in (EndCause.REJECTED, EndCause.REDIRECTED):
+        return _NOBODY.get(cause, str(cause.value))
+    if status in _BUSY:
+        return "busy"
+    return "no_answer" if status in _NOT_ANSWERED else f"rejected_{status // 100}xx"
 
 
 class SipDialler:
@@ -66,12 +69,12 @@ class SipDialler:
             caller = parse_user(order.caller_id) if order.caller_id else trunk.caller_id
         except BadTargetError as error:
             raise NotDialledError(Fault.MALFORMED, str(error)) from None
-        id = CallId(f"sip-{new_token()}")
+        id = new_call_id()
         agent = order.agent or self._agent
         try:
             lease = await self._hub.admit(id, agent, "sip")
         except NoSlotError as error:
-            raise NotDialledError(Fault.NO_CAPACITY, f"no worker takes the call ({error.reason})") from None
+            raise NotDialledError(Fault.NO_CAPACITY, _NO_SLOT.get(error.reason, error.reason)) from None
         try:
             call = self._legs.place(self, trunk, target, caller)
         except (NoPortError, MediaRefusedError) as error:
@@ -81,6 +84,7 @@ class SipDialler:
         call.id, call.agent, call.lease = id, agent, lease
         call.who = Identity(caller, target.user or target.host, {**order.variables, "direction": "outbound"})
         self._hub.expect(lease, self._setup(call))
+        self._legs.sip.drain()
         log.info("sip.dialled", call=id, trunk=trunk.name, callee=Pii(call.who.callee))
         asyncio.get_running_loop().call_later(order.ring_s, self._ring_no_longer, call)
         return id
@@ -152,6 +156,3 @@ class _FirstWords:
             log.info("sip.answered_by", call=self._record.call, answered_by=self._record.answered_by)
             self._leg.begin(self._session)
         self._session.receive_media(payload)
-
-
-__all__ = ["SipDialler", "SipUri", "outcome_of"]

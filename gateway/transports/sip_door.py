@@ -11,6 +11,7 @@ import structlog
 from gateway.config.sip import SipConfig, client_context, server_context
 from gateway.metrics import GatewayMetrics
 from gateway.runner.hub import CallHub
+from gateway.runner.outbound import DialOrder
 from gateway.sip.admission import TrunkGate
 from gateway.sip.digest import DigestVerifier
 from gateway.sip.flow import Flow, Target, Transport
@@ -23,8 +24,13 @@ from gateway.transports.media_plane import MediaPlane
 from gateway.transports.rtp_ports import RtpPorts
 from gateway.transports.sip_agent import SipAgent
 from gateway.transports.sip_calls import SipCalls
+from gateway.transports.sip_dialler import SipDialler
+from gateway.transports.sip_legs import SipLegs
 from gateway.transports.sip_network import SipNetwork
+from gateway.transports.sip_peers import SipPeers
 from gateway.transports.sip_resolver import SipResolver
+from gateway.transports.sip_transfer import Transfers
+from wire.ids import CallId
 
 log = structlog.get_logger()
 
@@ -56,17 +62,11 @@ class SipDoor:
             self._count_bad,
         )
         self._agent.attach(self._network)
-        low, high = config.rtp_ports
-        self._calls = SipCalls(
-            config,
-            trunks,
-            agent,
-            hub,
-            MediaPlane(hub.ticker),
-            RtpPorts(config.media_host, low, high),
-            self._agent,
-            metrics,
-        )
+        ports = RtpPorts(config.media_host, *config.rtp_ports)
+        legs = SipLegs(config, MediaPlane(hub.ticker), ports, self._agent, metrics)
+        self._calls = SipCalls(trunks, agent, hub, legs, Transfers(legs, hub, metrics), metrics)
+        self._dialler = SipDialler(trunks, agent, hub, legs, self._calls, metrics)
+        self._peers = SipPeers(config, trunks, self._agent, self._contact_for, metrics)
 
     async def start(self) -> None:
         """Listen and register. Raises ConfigError."""
@@ -74,9 +74,11 @@ class SipDoor:
         log.info(
             "sip.ready", listen=[f"{b.transport.value} {b.address[0]}:{b.address[1]}" for b in self._network.bound]
         )
+        self._peers.start()
 
     async def stop(self) -> None:
         """Say goodbye to every peer and close the sockets."""
+        self._peers.stop()
         self._agent.ua.stop(monotonic())
         self._agent.drain()
         try:
@@ -94,8 +96,13 @@ class SipDoor:
         transport = "" if bound.transport is Transport.UDP else f";transport={bound.transport.value.lower()}"
         return f"sip:agent@{_host(self._config.announced_host)}:{bound.address[1]}{transport}"
 
+    async def dial(self, order: DialOrder) -> CallId:
+        """Place a call; returns while it rings. Raises NotDialledError."""
+        return await self._dialler.dial(order)
+
     def _take(self, effect: Effect) -> None:
-        self._calls.take(effect)
+        if not self._peers.take(effect):
+            self._calls.take(effect)
 
     def _count_bad(self, reason: str) -> None:
         self._metrics.bad_input.labels("sip", reason).inc()
@@ -106,6 +113,14 @@ class SipDoor:
         host = self._config.advertise or (flow.local[0] if not ip_address(flow.local[0]).is_unspecified else local[0])
         params = Params() if flow.transport is Transport.UDP else Params([("transport", flow.transport.value.lower())])
         return SipUri(host, "twowire", local[1], params)
+
+    def _contact_for(self, transport: Transport, host: str) -> SipUri:
+        """Our address before there is a flow; a name is taken to be reached as our first listener is."""
+        try:
+            remote = (str(ip_address(host)), 0)
+        except ValueError:
+            remote = self._network.bound[0].address
+        return self._contact(Flow(transport, self._network.local_for(transport, remote), remote))
 
     def _flow_to(self, target: Target) -> Flow:
         return Flow(target.transport, self._network.local_for(target.transport, target.address), target.address)

@@ -17,7 +17,7 @@ from gateway.sip.trunk import Trunk
 from gateway.sip.ua.effects import CallHandle, Reason
 from gateway.sip.uri import SipUri, parse_uri
 from gateway.transports.media_plane import MediaPlane
-from gateway.transports.rtp_leg import EndLeg
+from gateway.transports.rtp_leg import EndLeg, RtpLeg
 from gateway.transports.rtp_ports import RtpPorts
 from gateway.transports.sip_agent import SipAgent
 from gateway.transports.sip_call import OUT_OF_ORDER, CallOwner, SipCall
@@ -67,7 +67,10 @@ class SipLegs:
         caller: str,
         headers: Sequence[tuple[str, str]] = (),
     ) -> SipCall:
-        """Call ``target`` over ``trunk``, as the number ``caller``. Raises NoPortError and MediaRefusedError."""
+        """Call ``target`` over ``trunk``, as the number ``caller``; the INVITE leaves with the next ``sip.drain``.
+
+        Raises NoPortError and MediaRefusedError.
+        """
         media = self.new_media(trunk)
         try:
             sdp = media.offer()
@@ -87,7 +90,6 @@ class SipLegs:
         home = SipUri(target.host, None, target.port, target.params) if proxy is None else proxy
         call = SipCall(owner, handle, trunk, media, home, outgoing=True)
         self.add(call)
-        self.sip.drain()
         return call
 
     def _from(self, trunk: Trunk, caller: str) -> SipUri:
@@ -97,7 +99,7 @@ class SipLegs:
             return SipUri(address.host, caller or address.user, address.port, scheme=address.scheme)
         return SipUri(self._config.announced_host, caller or "twowire")
 
-    def open(self, call: SipCall, on_end: EndLeg = lambda action, arguments: None) -> None:
+    def open(self, call: SipCall, on_end: EndLeg = lambda action, arguments: None) -> RtpLeg:
         """Media passes from now on; ``on_end`` is for a leg that a call's core gets."""
         assert call.media.stream is not None, "negotiated"
         if call.outgoing and call.media.handshake is None:
@@ -110,6 +112,7 @@ class SipLegs:
             on_dead=lambda: call.owner.dead(call),
             handshake=call.media.handshake,
         )
+        return call.leg
 
     def _forget_early_media(self, call: SipCall) -> None:
         """While it rang the peer may have played its own tone: old news when somebody answers."""

@@ -1,7 +1,7 @@
 """What a trunk's peer is told without a call: that we are here (REGISTER), and the question whether it is (OPTIONS)."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import monotonic
 
 import structlog
@@ -42,6 +42,7 @@ class SipPeers:
         self._registrations: dict[int, str] = {}
         self._pings: dict[int, str] = {}
         self._next: asyncio.TimerHandle | None = None
+        self._stopping = False
 
     def start(self) -> None:
         """Register every trunk that wants it, and ask every proxy."""
@@ -54,6 +55,7 @@ class SipPeers:
 
     def stop(self) -> None:
         """Ask no more. The user agent removes the registrations when it stops."""
+        self._stopping = True
         if self._next is not None:
             self._next.cancel()
 
@@ -63,9 +65,10 @@ class SipPeers:
             case RegistrationChanged(id, registered, status):
                 name = self._registrations[id]
                 self._registered.labels(name).set(int(registered))
-                (log.info if registered else log.warning)(
-                    "sip.registered" if registered else "sip.not_registered", trunk=name, status=status
-                )
+                if registered or self._stopping:
+                    log.info("sip.registered" if registered else "sip.unregistered", trunk=name)
+                else:
+                    log.warning("sip.not_registered", trunk=name, status=status)
             case PingAnswered(id, status):
                 name = self._pings.pop(id)
                 self._peer_up.labels(name).set(int(status is not None and status not in _OUT_OF_SERVICE))
@@ -89,7 +92,3 @@ class SipPeers:
                 self._pings[self._sip.ua.ping(proxy, monotonic())] = name
         self._sip.drain()
         self._next = asyncio.get_running_loop().call_later(self._every_s, self._ping)
-
-    @property
-    def up(self) -> Mapping[int, str]:
-        return self._registrations

@@ -1,6 +1,7 @@
 """Handing a caller on: by REFER where the peer can, else by a call of ours that is joined with his."""
 
 import asyncio
+from dataclasses import replace
 from enum import Enum
 from time import monotonic
 
@@ -23,6 +24,7 @@ from gateway.transports.sip_tone import Tone
 
 log = structlog.get_logger()
 
+_BUSY = frozenset({486, 600})  # what a target says itself: to ring it once more would not help
 _RING_S = 60.0  # the caller has waited long enough: most telephones ring for half of that
 _TAKEOVER_S = 32.0  # from our REFER with Replaces until the target has let go of us: a transaction's life
 
@@ -102,6 +104,9 @@ class Transfer:
         self._metrics = metrics
         self._caller = caller
         self._target = target
+        # A connection that the peer opened leads us to it, and nobody else.
+        by_connection = target.transport is not None and replace(target, user=None) == caller.home
+        self._refer_to = SipUri(target.host, target.user) if by_connection else target
         self._attended = attended
         self._callee: SipCall | None = None
         self._tone: Tone | None = None
@@ -115,7 +120,7 @@ class Transfer:
         caller.leg.begin(_Deaf())
         self._hub.hold_drain(caller.id)
         if not self._attended and self._ua.takes(caller.handle, "REFER"):
-            self._ua.refer(caller.handle, self._target, monotonic())
+            self._ua.refer(caller.handle, self._refer_to, monotonic())
             self._legs.sip.drain()
         else:
             self._call_target()
@@ -133,6 +138,7 @@ class Transfer:
             log.warning("sip.transfer_not_placed", call=caller.id, error=str(error))
             self._give_up(503)
             return
+        self._legs.sip.drain()
         asyncio.get_running_loop().call_later(_RING_S, self._ring_no_longer)
 
     def _ring_no_longer(self) -> None:
@@ -143,11 +149,10 @@ class Transfer:
         """The target picked up."""
         if call is not self._callee or sdp is None or call.leg is not None or self._legs.accept(call, sdp):
             return
-        self._legs.open(call)
-        assert call.leg is not None, "just opened"
+        leg = self._legs.open(call)
         if self._attended and self._ua.takes(self._caller.handle, "REFER"):
             self._step = _Step.REPLACING
-            call.leg.begin(_Deaf())
+            leg.begin(_Deaf())
             self._ua.refer(self._caller.handle, self._target, monotonic(), replaces=call.handle)
             self._legs.sip.drain()
         else:
@@ -162,7 +167,7 @@ class Transfer:
             self._legs.hang_up(self._caller, NORMAL)
             if self._callee is not None:
                 self._later(self._callee)
-        elif self._step is _Step.REFERRING:
+        elif self._step is _Step.REFERRING and status not in _BUSY:
             self._call_target()
         elif self._callee is None or self._callee.ended:
             self._give_up(status)
@@ -170,16 +175,12 @@ class Transfer:
             self._bridge()
 
     def _bridge(self) -> None:
-        caller, callee = self._caller, self._callee
-        assert caller.leg is not None and callee is not None and callee.leg is not None, "both were answered"
+        assert self._callee is not None, "the target was called and answered"
         self._stop_tone()
         self._finish("bridge", 200)
         self._step = _Step.BRIDGED
-        for near, far in ((caller, callee), (callee, caller)):
-            assert near.leg is not None and near.media.plan is not None, "both were answered"
-            assert far.leg is not None, "both were answered"
-            relay = Relay(near.media.codec, far.media.codec, far.leg.stream)
-            near.leg.begin(_Ear(relay, far.leg, keys=near.media.plan.dtmf_in is not None))
+        _listen(self._caller, self._callee)
+        _listen(self._callee, self._caller)
 
     def ended(self, call: SipCall, cause: EndCause, status: int) -> None:
         """One leg is gone: mostly that ends the other."""
@@ -228,3 +229,12 @@ class Transfer:
     def _later(self, callee: SipCall) -> None:
         """The target ends our leg when the peer has taken its place; if it does not, we do."""
         asyncio.get_running_loop().call_later(_TAKEOVER_S, self._legs.hang_up, callee, NORMAL)
+
+
+def _listen(near: SipCall, far: SipCall) -> None:
+    """What ``near`` hears is said at ``far`` from now on."""
+    assert near.leg is not None, "answered"
+    assert near.media.plan is not None, "answered"
+    assert far.leg is not None, "answered"
+    relay = Relay(near.media.codec, far.media.codec, far.leg.stream)
+    near.leg.begin(_Ear(relay, far.leg, keys=near.media.plan.dtmf_in is not None))

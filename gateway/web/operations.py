@@ -1,12 +1,11 @@
 """What operators and their machines ask: health, readiness, metrics, the record of a call."""
 
-import hmac
-
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.runner.hub import CallHub
+from gateway.web.bearer import BearerToken
 from wire import __version__
 from wire.ids import CallId
 
@@ -20,10 +19,10 @@ Try it: twowire call --say "What are your opening hours?"
 class Operations:
     """The routes that are not a door."""
 
-    def __init__(self, hub: CallHub, registry: CollectorRegistry, api_token: str, base_url: str) -> None:
+    def __init__(self, hub: CallHub, registry: CollectorRegistry, token: BearerToken, base_url: str) -> None:
         self._hub = hub
         self._registry = registry
-        self._authorization = f"Bearer {api_token}".encode()
+        self._authorize = token.check
         self._base_url = base_url
 
     def routes(self) -> list[web.RouteDef]:
@@ -68,8 +67,3 @@ class Operations:
         if record is None:
             raise web.HTTPNotFound(text="no such call\n")
         return web.json_response(record.as_json())
-
-    def _authorize(self, request: web.Request) -> None:
-        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        if not hmac.compare_digest(given, self._authorization):
-            raise web.HTTPUnauthorized(text="bearer token missing or wrong\n", headers={"WWW-Authenticate": "Bearer"})

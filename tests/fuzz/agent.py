@@ -12,8 +12,8 @@ AFTER_S = 40.0  # every transaction has ended then
 
 _RESPONSE = (
     b"SIP/2.0 %b\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=$BRANCH;rport\r\n"
-    b"From: <sip:user@192.0.2.2:5060>;tag=$FROM\r\nTo: <sip:stranger@198.51.100.7:5080>;tag=s1\r\nCall-ID: $CALL\r\nCSeq: $NUMBER %b\r\n"
-    b"Contact: <sip:stranger@198.51.100.7:5080>\r\n%bContent-Length: 0\r\n\r\n"
+    b"From: <sip:user@192.0.2.2:5060>;tag=$FROM\r\nTo: <sip:stranger@198.51.100.7:5080>;tag=s1\r\n"
+    b"Call-ID: $CALL\r\nCSeq: $NUMBER %b\r\nContact: <sip:stranger@198.51.100.7:5080>\r\n%bContent-Length: 0\r\n\r\n"
 )
 
 
@@ -43,6 +43,7 @@ def _fill_in(datagram: bytes, network: Network) -> bytes:
             words[b"$NUMBER"] = str(message.cseq.number)
         elif isinstance(message, Response) and message.to.tag:
             words[b"$TAG"] = message.to.tag
+            words[b"$RSEQ"] = message.headers.get("RSeq") or "1"
     for word, value in words.items():
         datagram = datagram.replace(word, value.encode("utf-8", "surrogateescape"))
     return datagram
@@ -74,7 +75,7 @@ def conversations() -> tuple[bytes, ...]:
         ),
         told(invite(), ack, within("REFER", 2, "Refer-To: <sip:c@192.0.2.9?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2>")),
         told(invite(body=""), request("ACK", branch="a", to_tag="$TAG", body=OFFER.decode()), within("OPTIONS", 2)),
-        told(invite(extra="Require: 100rel"), within("PRACK", 2, "RAck: 1 1 INVITE"), ack),
+        told(invite(extra="Require: 100rel"), within("PRACK", 2, "RAck: $RSEQ 1 INVITE"), ack),
         told(invite(), invite(branch="2", call_id="other", extra=replaced), ack, within("NOTIFY", 2, "Event: refer")),
         told(invite(), request("CANCEL"), invite(branch="9")),
         answered((b"100 Trying", b"INVITE", b""), (b"180 Ringing", b"INVITE", b""), (b"486 Busy", b"INVITE", b"")),

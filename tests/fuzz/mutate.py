@@ -22,7 +22,7 @@ _LARGE_IN = 200  # one input of so many may grow to the largest size: those are 
 
 
 class Mutator:
-    """Changes seeds and what was slow so far; the same ``seed`` gives the same inputs."""
+    """Changes seeds, and what was slow so far; the same ``seed`` and notes give the same inputs."""
 
     def __init__(self, seeds: Sequence[bytes], tokens: Sequence[bytes], max_bytes: int, seed: int) -> None:
         self._random = random.Random(seed)

@@ -272,8 +272,8 @@ def spent_on_rtcp(data: bytes, clock: Clock) -> float:
 
 
 AGENT_WORDS = tuple(
-    b"$TAG|$BRANCH|$CALL|$FROM|$NUMBER|\n%%\n|100rel|timer|replaces|RSeq: 1\r\n|Session-Expires: 90;refresher=uas\r\n"
-    b"|Require: 100rel\r\n|Replaces: |Refer-To: <sip:c@192.0.2.9>\r\n|Content-Type: application/sdp\r\n"
+    b"$TAG|$BRANCH|$CALL|$FROM|$NUMBER|$RSEQ|\n%%\n|100rel|timer|replaces|RSeq: 1\r\n|Require: 100rel\r\n|Replaces: "
+    b"|Session-Expires: 90;refresher=uas\r\n|Refer-To: <sip:c@192.0.2.9>\r\n|Content-Type: application/sdp\r\n"
     b"|UPDATE|PRACK|BYE|REFER".split(b"|")
 )
 

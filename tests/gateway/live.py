@@ -15,6 +15,7 @@ from twilio.request_validator import RequestValidator
 
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
+from gateway.config.sip import SipConfig
 from wire.bus.local import LocalHub
 from wire.bus.seam import WorkerAdvert
 from wire.ids import CallId, GatewayId, TurnId, WorkerId
@@ -201,7 +202,7 @@ class Line:
 
 
 @asynccontextmanager
-async def line(slots: int = 8, **settings: Any) -> AsyncIterator[Line]:
+async def line(slots: int = 8, sip: SipConfig | None = None, **settings: Any) -> AsyncIterator[Line]:
     hub = LocalHub()
     worker = RuleWorker(hub)
     await worker.start()
@@ -214,7 +215,7 @@ async def line(slots: int = 8, **settings: Any) -> AsyncIterator[Line]:
         drain_limit_s=WAIT_S,
         **settings,
     )
-    gateway = Gateway(config, *hub.open(GatewayId("g1")))
+    gateway = Gateway(config, *hub.open(GatewayId("g1")), sip=sip)
     await gateway.start()
     async with aiohttp.ClientSession() as http:
         try:

@@ -43,11 +43,8 @@ jitter_buffer_delay 5-10
 rtp_stats yes
 net_interface {interface}
 module_path {modules}
-module stdio.so
 module g711.so
 module g722.so
-module auconv.so
-module auresamp.so
 module aufile.so
 module sndfile.so
 module srtp.so
@@ -139,6 +136,9 @@ class Baresip:
                 await asyncio.sleep(0.05)
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", control)
         self._task = asyncio.get_running_loop().create_task(self._read(self._reader))
+        if registrar:
+            # Its event may come before anybody is connected; its words stay.
+            await self._peer.until(r"200 OK .*\[\d+ bindings?\]")
         return self
 
     def do(self, command: str, parameters: str = "") -> None:
@@ -163,6 +163,12 @@ class Baresip:
         except TimeoutError:
             got = [event.get("type") for event in self._events]
             raise AssertionError(f"baresip: expected {kind}, got {got}\n{self._peer.tail()}") from None
+
+    @property
+    def in_call(self) -> bool:
+        """Whether the last call has begun and not ended."""
+        kinds = [event.get("type") for event in self._events]
+        return kinds.count("CALL_ESTABLISHED") > kinds.count("CALL_CLOSED")
 
     async def quit(self) -> None:
         """End it by its own command, so that its recordings are whole."""

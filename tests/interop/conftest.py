@@ -1,19 +1,23 @@
 """The gateway as a process, and the bench of foreign peers around it."""
 
 import asyncio
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.interop.peers import LOOPBACK, ROOT, Bench, free_port
-from tests.interop.sipp import Target
+from model_worker.tts.espeak import EspeakTts
+from tests.interop.audio import Samples
+from tests.interop.baresip import host_address
+from tests.interop.gateways import GatewayUnderTest, running_demo, running_trunks
+from tests.interop.greeting import capture_greeting
+from tests.interop.peers import Bench
+from twowire.caller.speech import speak
+from wire.audio.g711 import decode_ulaw
 
-TARGET_VARIABLE = "TWOWIRE_INTEROP_TARGET"  # host:port of another system, to compare with
-START_S = 60.0
+GREETING_S = 10.0
 
 _bench = pytest.StashKey[Bench]()
 
@@ -36,34 +40,39 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
-@contextmanager
-def running_gateway(folder: Path, *arguments: str) -> Iterator[Target]:
-    """``twowire demo`` as a process of its own, or the system that TWOWIRE_INTEROP_TARGET names."""
-    if TARGET_VARIABLE in os.environ:
-        host, _, number = os.environ[TARGET_VARIABLE].rpartition(":")
-        yield Target(host, int(number))
-        return
-    made = Bench(folder)
-    port = free_port()
-    command = [str(ROOT / ".venv" / "bin" / "twowire"), "demo", "--port", "0", "--sip-port", str(port), *arguments]
-    peer = made.start("gateway", *command, cwd=ROOT, environment={"PYTHONUNBUFFERED": "1"})
-    try:
-        asyncio.run(peer.until("Ctrl-C ends it", START_S))
-        yield Target(LOOPBACK, port)
-        assert peer.running, f"the gateway ended by itself\n{peer.tail()}"
-    finally:
-        made.stop()
-
-
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """The system under test, one for all tests."""
-    with running_gateway(tmp_path_factory.mktemp("gateway")) as target:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayUnderTest]:
+    """``twowire demo``, one for all tests."""
+    with running_demo(tmp_path_factory.mktemp("gateway")) as target:
         yield target
 
 
 @pytest.fixture(scope="module")
-def second_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def second_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayUnderTest]:
     """Another one, for messages that the first would rightly take for repetitions."""
-    with running_gateway(tmp_path_factory.mktemp("second-gateway")) as target:
+    with running_demo(tmp_path_factory.mktemp("second-gateway")) as target:
         yield target
+
+
+@pytest.fixture(scope="session")
+def trunks(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[GatewayUnderTest]:
+    """``twowire serve`` with TLS, passwords and SRTP; see ``running_trunks`` for who may call how."""
+    with running_trunks(tmp_path_factory.mktemp("trunks"), valkey_url, host_address()) as target:
+        yield target
+
+
+@pytest.fixture(scope="session")
+def greeting(gateway: GatewayUnderTest) -> Samples:
+    """The agent's first words, as they leave the gateway in PCMU at 8 kHz."""
+    return asyncio.run(capture_greeting(gateway, GREETING_S))
+
+
+@pytest.fixture(scope="session")
+def question() -> Samples:
+    """A caller who listens for a while, asks for the opening hours, and listens again; 8 kHz."""
+    tts = EspeakTts()
+    try:
+        words = decode_ulaw(speak("What are your opening hours?", tts))
+    finally:
+        tts.close()
+    return np.concatenate((np.zeros(2 * 8_000, np.int16), words, np.zeros(30 * 8_000, np.int16)))

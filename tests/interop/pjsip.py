@@ -1,6 +1,8 @@
 """PJSIP as a process of its own: the strictest of the foreign telephones, and an oracle for our scenarios."""
 
+import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ class Pjsip:
         self._bench = bench
         self._arguments = arguments
         self._peer: Peer | None = None
+        self._events: list[dict[str, Any]] = []
+        self._seen = 0
 
     @property
     def peer(self) -> Peer:
@@ -36,12 +40,25 @@ class Pjsip:
         self.peer.write(json.dumps({"do": what, **fields}))
 
     async def expect(self, event: str, within_s: float = EVENT_S, **fields: Any) -> dict[str, Any]:
-        """The next event of this kind, with these fields; others are passed over."""
+        """The first event of this kind with these fields that was not taken yet; others stay for later."""
+        deadline = time.monotonic() + within_s
         while True:
-            match = await self.peer.until(rf'^{{"event": "{event}".*}}$', within_s)
-            found: dict[str, Any] = json.loads(match[0])
-            if fields.items() <= found.items():
-                return found
+            self._read()
+            for found in self._events:
+                if found["event"] == event and fields.items() <= found.items():
+                    self._events.remove(found)
+                    return found
+            if not self.peer.running or time.monotonic() > deadline:
+                raise AssertionError(f"PJSIP: expected {event} {fields}, left are {self._events}\n{self.peer.tail()}")
+            await asyncio.sleep(0.02)
+
+    def _read(self) -> None:
+        """Take what it has printed since the last time, whole lines only; its log stands in between."""
+        printed = self.peer.printed
+        whole = printed.rfind("\n") + 1
+        lines = printed[self._seen : whole].splitlines()
+        self._seen = whole
+        self._events += [json.loads(line) for line in lines if line.startswith('{"event": ')]
 
     async def quit(self) -> None:
         """Let it end by itself, so that its recording is whole."""

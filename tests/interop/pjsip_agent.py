@@ -86,7 +86,7 @@ class Telephone:
         config.mediaConfig.srtpUse = {"none": 0, "optional": 1, "mandatory": 2}[options.srtp]
         config.mediaConfig.srtpSecureSignaling = 0
         keyings = pj.IntVector()
-        keyings.append(2 if options.keying == "dtls" else 1)
+        keyings.append(pj.PJMEDIA_SRTP_KEYING_SDES)  # the wheel is built without DTLS-SRTP
         config.mediaConfig.srtpOpt.keyings = keyings
         config.mediaConfig.transportConfig.boundAddress = options.host
         config.mediaConfig.transportConfig.publicAddress = options.host
@@ -210,14 +210,17 @@ class Call(pj.Call):
 
     def connect(self, audio):
         options = self.telephone.options
-        if options.play and self.player is None:
+        if self.player is None and options.play:
             self.player = pj.AudioMediaPlayer()
             self.player.createPlayer(options.play, 0 if options.loop else pj.PJMEDIA_FILE_NO_LOOP)
+        elif self.player is None:
+            # A call into which nothing is fed sends no RTP, and no keys either.
+            self.player = pj.ToneGenerator()
+            self.player.createToneGenerator(options.sample_rate, 1)
         if options.record and self.recorder is None:
             self.recorder = pj.AudioMediaRecorder()
             self.recorder.createRecorder(options.record)
-        if self.player is not None:
-            self.player.startTransmit(audio)
+        self.player.startTransmit(audio)
         if self.recorder is not None:
             audio.startTransmit(self.recorder)
 
@@ -247,7 +250,6 @@ def main():
     parser.add_argument("--proxy", default="")
     parser.add_argument("--codecs", default="PCMU,PCMA", help="in order of preference; others are not offered")
     parser.add_argument("--srtp", choices=("none", "optional", "mandatory"), default="none")
-    parser.add_argument("--keying", choices=("sdes", "dtls"), default="sdes")
     parser.add_argument("--prack", choices=("no", "optional", "mandatory"), default="no")
     parser.add_argument("--sample-rate", type=int, default=8_000)
     parser.add_argument("--play", default="", help="wav file")
