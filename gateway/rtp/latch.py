@@ -4,7 +4,8 @@ SDP often names an address that the peer's NAT has rewritten, so the source is l
 first packets. An open port is also sprayed by strangers who hope to be taken for the peer
 ("RTP bleed"), so the address of the SDP is believed at once and any other only after packets in
 sequence; after the handshake the source is fixed. A NAT that gives the peer a new port in mid-call
-is followed only when the old source is silent and the same SSRC goes on where it was.
+is followed only when the old source is silent and the same SSRC goes on where it was. A peer that
+began so late that a stranger was taken for it gets its call back: the SDP's host comes before any other.
 """
 
 from gateway.rtp.packet import HEADER_BYTES, read_fixed
@@ -74,11 +75,14 @@ class Latch:
         bits, sequence, _, ssrc = read_fixed(datagram)
         if bits >> 14 != 2 or 192 <= bits & 0xFF <= 223:  # no RTP, or RTCP, which may come from anywhere
             return False
-        if self._fixed_at is not None and now >= self._fixed_at:
-            return self._continues(ssrc, sequence, now)
-        if source == self._expected:
+        host = self._expected[0]
+        nearer = self.source is not None and self.source[0] != host == source[0]
+        fixed = self._fixed_at is not None and now >= self._fixed_at
+        if fixed and self._continues(ssrc, sequence, now):
             return True
-        return self._fixed_at is None and self._proves_itself(source, ssrc, sequence)
+        if source == self._expected:
+            return nearer or not fixed
+        return (nearer or self._fixed_at is None) and self._proves_itself(source, ssrc, sequence)
 
     def _proves_itself(self, source: Address, ssrc: int, sequence: int) -> bool:
         if source != self._candidate or (ssrc, sequence) != self._candidate_next:

@@ -385,19 +385,18 @@ class MediaStream:
         self._sender.send_dtmf(digits, duration_ms, gap_ms)
 
     def silent_s(self, now: float) -> float | None:
-        """How long the peer has sent nothing that it should have; None while nothing is expected of it.
+        """How long the peer has given no sign of life, neither RTP nor RTCP; None while none is expected of it.
 
-        That is on hold, and while it pauses after comfort noise (RFC 3389), in which only its RTCP shows that it is
-        there: then the time since that, if it ever sent any.
+        That is on hold, ours or the peer's (who holds may be silent, RFC 3264 §8.4), and while it pauses after
+        comfort noise (RFC 3389) and has never sent RTCP, by which alone one could tell.
         """
-        if self._on_hold or self._awaits_keys or not self._plan.direction.receives:
+        direction = self._plan.direction
+        if self._on_hold or self._awaits_keys or not (direction.receives and direction.sends):
             return None
-        heard_at = self._heard_at
-        if self._heard and self._heard[1] & 0x7F == self._plan.cn_in:
-            if self._rtcp.heard_at is None:
-                return None
-            heard_at = max(heard_at or 0.0, self._rtcp.heard_at)
-        return now - (self._expected_since if heard_at is None else max(heard_at, self._expected_since))
+        reported_at = self._rtcp.heard_at
+        if reported_at is None and self._heard and self._heard[1] & 0x7F == self._plan.cn_in:
+            return None
+        return now - max(self._expected_since, self._heard_at or _NEVER, reported_at or _NEVER)
 
     @property
     def heard(self) -> bool:

@@ -200,3 +200,5 @@ def _check(message: Message) -> None:
     for side in (message.from_, message.to):
         if len(side.params) > 1 and side.params.count("tag") > 1:
             raise SipParseError("name_addr", "expected one tag, got several")
+        if side.tag == "":  # neither a tag nor a place for ours
+            raise SipParseError("name_addr", "expected a tag or none, got an empty one")

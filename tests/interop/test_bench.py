@@ -50,9 +50,15 @@ async def test_a_scenario_that_is_not_followed_fails_with_the_messages(bench: Be
 
 
 @pytest.mark.parametrize(
-    ("caller", "callee"), [("call", "uas_answer"), ("busy", "uas_busy"), ("no_answer", "uas_no_answer")]
+    ("caller", "callee", "transport"),
+    [
+        ("call", "uas_answer", "udp"),
+        ("call", "uas_answer", "tcp"),
+        # Over TCP the one that ends first closes the connection, which the other counts as a failed call.
+        ("busy", "uas_busy", "udp"),
+        ("no_answer", "uas_no_answer", "udp"),
+    ],
 )
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_sipp_answers_sipp(bench: Bench, caller: str, callee: str, transport: str):
     port = await serve_by_sipp(bench, callee, transport=transport)
     await call_by_sipp(bench, caller, Target(LOOPBACK, port), transport=transport)

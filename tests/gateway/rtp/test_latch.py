@@ -68,9 +68,26 @@ def test_the_address_of_the_sdp_takes_over_within_the_handshake():
 
 def test_after_the_handshake_the_source_is_fixed():
     latch = Latch(SDP)
-    feed(latch, NAT, range(100), start=0.0)
+    feed(latch, (SDP[0], 9), range(100), start=0.0)
     assert not latch.admits(SDP, rtp(900, 2), HANDSHAKE_S + 1.0)
-    assert latch.source == NAT
+    assert feed(latch, NAT, range(100), start=HANDSHAKE_S + 1.0, ssrc=3) == 0
+    assert latch.source == (SDP[0], 9)
+
+
+def test_a_caller_who_begins_late_gets_the_call_back_from_a_stranger():
+    latch = Latch(SDP)
+    assert feed(latch, MALLORY, range(100)) == 96
+    assert latch.admits(SDP, rtp(900, 2), 2.0)
+    assert feed(latch, MALLORY, range(100, 200), start=2.02) == 0
+    assert (latch.source, latch.rebound) == (SDP, 1)
+
+
+def test_a_late_caller_on_another_port_of_the_same_host_proves_itself_first():
+    latch = Latch(SDP)
+    feed(latch, MALLORY, range(100))
+    assert feed(latch, (SDP[0], 9), range(900, 910), start=2.0, ssrc=2) == 9
+    assert feed(latch, (SDP[0], 7), range(900, 910), start=2.2, ssrc=3) == 0, "no other of its host does"
+    assert latch.source == (SDP[0], 9)
 
 
 def test_a_stranger_in_sequence_with_himself_does_not_get_in_after_the_handshake():

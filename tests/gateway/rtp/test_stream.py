@@ -442,6 +442,28 @@ def test_nothing_is_expected_on_hold_and_the_count_begins_with_the_resume():
     assert near.silent_s(START + 101) == 1
 
 
+def test_nothing_is_expected_of_a_peer_that_holds_us():
+    near = stream()
+    near.receive(rtp(1), PEER, START)
+    near.update(plan(direction=Direction.RECVONLY), START + 1)
+    assert near.silent_s(START + 600) is None
+    near.update(plan(), START + 600)
+    assert near.silent_s(START + 602) == 2
+
+
+def test_reports_are_a_sign_of_life_as_media_is():
+    near = stream()
+    near.receive(REPORT, PEER, START + 4)
+    assert near.silent_s(START + 5) == 1
+    near.receive(rtp(1), PEER, START + 10)
+    assert near.silent_s(START + 12) == 2
+    near.receive(REPORT, PEER, START + 15)
+    assert near.silent_s(START + 18) == 3
+    near.receive(REPORT, ("203.0.113.66", 9), START + 20)
+    near.receive(b"\x80\xc9", PEER, START + 20)
+    assert near.silent_s(START + 21) == 6, "neither a stranger's nor half of one"
+
+
 def test_a_peer_that_pauses_shows_by_rtcp_that_it_is_there():
     near = stream()
     near.receive(rtp(1), PEER, START)

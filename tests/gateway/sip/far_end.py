@@ -113,9 +113,14 @@ async def sip_line(sip: SipConfig | None = None, slots: int = 8) -> AsyncIterato
     worker = SipWorker(hub)
     await worker.start()
     await hub.placement.advertise(WorkerAdvert(worker.id, "rule", slots, 400, 400), ttl_s=60)
-    settings: dict[str, Any] = {"port": 0, "gateway_id": "g1", "drain_limit_s": WAIT_S}
-    tokens = {"twilio_auth_token": SecretStr(AUTH_TOKEN), "api_token": SecretStr(API_TOKEN)}
-    gateway = Gateway(GatewayConfig(**settings, **tokens), *hub.open(GatewayId("g1")), sip or sip_config())
+    settings: dict[str, Any] = {
+        "port": 0,
+        "gateway_id": "g1",
+        "drain_limit_s": WAIT_S,
+        "twilio_auth_token": SecretStr(AUTH_TOKEN),
+        "api_token": SecretStr(API_TOKEN),
+    }
+    gateway = Gateway(GatewayConfig(**settings), *hub.open(GatewayId("g1")), sip or sip_config())
     await gateway.start()
     async with aiohttp.ClientSession() as http:
         line = SipLine(gateway, worker, http)

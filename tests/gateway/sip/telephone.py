@@ -5,6 +5,7 @@ import random
 import secrets
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from gateway.rtp.dtls_identity import make_identity
 from gateway.runner.ticker import Ticker
 from gateway.sip.flow import Flow, Target, Transport
 from gateway.sip.name_addr import NameAddr
+from gateway.sip.params import Params
 from gateway.sip.trunk import Trunk
 from gateway.sip.ua.agent import UserAgent
 from gateway.sip.ua.config import UserAgentConfig
@@ -75,7 +77,7 @@ class Telephone:
         self._ears: dict[CallHandle, Ear] = {}
         self._news = asyncio.Event()
         self._network = SipNetwork(
-            [Listener(Transport.UDP, (HOST, 0))],
+            [Listener(Transport.UDP, (HOST, 0)), Listener(Transport.TCP, (HOST, 0))],
             None,
             lambda: client_context(None),
             lambda data, flow: self._agent.receive(data, flow),
@@ -207,10 +209,11 @@ class Telephone:
         self._news.set()
 
     def _contact(self, flow: Flow) -> SipUri:
-        return self.uri
+        stream = flow.transport is Transport.TCP
+        return replace(self.uri, params=Params([("transport", "tcp")] if stream else ()))
 
     def _flow_to(self, target: Target) -> Flow:
-        return Flow(target.transport, self._network.bound[0].address, target.address)
+        return Flow(target.transport, self._network.local_for(target.transport, target.address), target.address)
 
 
 def answers(telephone: Telephone) -> None:

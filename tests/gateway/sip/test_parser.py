@@ -117,6 +117,8 @@ def test_an_attended_transfer_is_read():
         ({"Via": "SIP/2.0/UDP h:99999"}, "via"),
         ({"From": '"a <sip:a@h>'}, "name_addr"),
         ({"From": "<sip:a@h>;tag=1;tag=2"}, "name_addr"),
+        ({"From": "<sip:a@h>;tag"}, "name_addr"),
+        ({"To": "<sip:b@h>;tag="}, "name_addr"),
         ({"From": "<sip:a@>"}, "uri"),
         ({"To": "<sip:b@h>;;"}, "parameter"),
         ({"To": None}, "missing_header"),

@@ -9,7 +9,6 @@ from gateway.sip.identity import user_of
 from gateway.sip.ua.effects import (
     CallConfirmed,
     CallEnded,
-    CallRinging,
     EndCause,
     IncomingCall,
 )
@@ -158,7 +157,7 @@ async def test_without_a_slot_nobody_is_called():
         assert len(phone.of(IncomingCall)) == 1
 
 
-async def test_a_call_on_loopback_shows_ringing_to_nobody_but_is_cancelled_when_the_gateway_stops():
+async def test_a_gateway_that_stops_cancels_what_still_rings():
     async with sip_line() as line:
         phone = await line.telephone()
         await line.dial(to=str(phone.uri))
@@ -166,7 +165,6 @@ async def test_a_call_on_loopback_shows_ringing_to_nobody_but_is_cancelled_when_
         await line.gateway.stop()
         assert (await phone.told(CallEnded)).call == invite.call
         assert not phone.of(CallConfirmed)
-        assert not phone.of(CallRinging)
 
 
 def noise(seconds: float) -> bytes:

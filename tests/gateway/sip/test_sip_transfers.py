@@ -1,10 +1,15 @@
 """Callers who are handed on: by REFER, by Replaces, by a bridge, or not at all. On real sockets."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from gateway.rtp.bridge import between
 from gateway.rtp.call_progress import congestion, hold, ringback
+from gateway.sip.identity import user_of
+from gateway.sip.params import Params
 from gateway.sip.ua.effects import (
     CallConfirmed,
     CallEnded,
@@ -231,12 +236,36 @@ async def test_the_drain_waits_for_callers_who_are_joined_here():
             await drained
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_number_is_asked_for_where_the_call_came_from(transport):
+    async with sip_line() as line:
+        pbx = await line.telephone(refer=False)
+        call = pbx.call(replace(line.uri, params=Params([("transport", transport)])))
+        opened = await line.worker.opened()
+        line.worker.use_tool(opened.call, "transfer", to="100")
+        second = await pbx.told(IncomingCall)
+        assert second.flow.transport.value == transport.upper()
+        assert user_of(second.request.uri) == "100"
+        pbx.answer(second)
+        await pbx.told(CallConfirmed)
+        pbx.say(call, CALLER_SPEECH)
+        await pbx.heard(second.call, lambda heard: CALLER_SPEECH[:800] in heard)
+
+
+async def test_who_called_over_a_connection_of_his_is_not_referred_to_its_end():
+    async with sip_line() as line:
+        pbx = await line.telephone()
+        pbx.call(replace(line.uri, params=Params([("transport", "tcp")])))
+        opened = await line.worker.opened()
+        line.worker.use_tool(opened.call, "transfer", to="100")
+        assert str((await pbx.told(TransferRequested)).refer_to.uri) == "sip:100@127.0.0.1"
+
+
 async def test_a_peer_may_not_transfer_us():
     async with sip_line() as line:
         target = await line.telephone()
-        caller, call, id = await in_conversation(line)
+        caller, call, _ = await in_conversation(line)
         caller.refer(call, target.uri)
         assert (await caller.told(TransferProgress)).status == 603
         assert not line.worker.of(CallClosed)
         assert not target.of(IncomingCall)
-        assert id
