@@ -28,7 +28,8 @@ QUIET = bytes([0xFF]) * 160
 async def test_calls_survive_a_bad_network(gateway: GatewayUnderTest, bench: Bench, network: Impairment, seed: int):
     async with relaying((gateway.host, gateway.port), network, network, seed) as relay:
         host, port = relay.address
-        # Nothing that changes a session whose ACK may be under way, for SIPp does not try again when it is told to (500 with Retry-After).
+        # Nothing that changes a session whose ACK may still be under way: it may be told to come again later
+        # (500 with Retry-After), which SIPp does not do.
         for scenario in ("call", "late_offer", "session_timer_too_small", "bye_twice"):
             await call_by_sipp(bench, scenario, Target(host, port, gateway.user), limit_s=40)
 

@@ -30,7 +30,9 @@ def server_key(request: Request, via: Via, method: str) -> Hashable:
 
 
 def has_cookie(via: Via) -> bool:
-    return (via.branch or "")[: len(MAGIC_COOKIE)].lower() == MAGIC_COOKIE.lower()
+    """A branch that is unique: the cookie and something behind it (RFC 4475 §3.2.1 has the cookie alone)."""
+    branch = via.branch or ""
+    return len(branch) > len(MAGIC_COOKIE) and branch[: len(MAGIC_COOKIE)].lower() == MAGIC_COOKIE.lower()
 
 
 def same_2543_dialog(request: Request, original: Request, response: Response | None) -> bool:

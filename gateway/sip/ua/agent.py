@@ -16,10 +16,11 @@ from collections.abc import Callable, Sequence
 from gateway.sip.dialog import DialogId
 from gateway.sip.errors import SipParseError
 from gateway.sip.flow import Address, Flow, Target
-from gateway.sip.message import Message, Request, Response
+from gateway.sip.message import Request, Response
 from gateway.sip.name_addr import NameAddr
 from gateway.sip.parser import parse_message
 from gateway.sip.transaction import effects as below
+from gateway.sip.transaction import matching
 from gateway.sip.transaction.layer import TransactionLayer
 from gateway.sip.trunk import Credentials
 from gateway.sip.ua.acceptance import Acceptances
@@ -85,12 +86,18 @@ class UserAgent:
         """Take one message as it came on ``flow``: a datagram, or what a ``StreamFramer`` cut out."""
         try:
             message = parse_message(data, stream=flow.transport.reliable)
-            _check(message)
         except SipParseError as error:
             self._core.emit(BadInput(error.reason))
             if error.status is not None and error.request is not None and error.request.method != "ACK":
                 # Without a transaction: a repeated bad request gets a repeated answer.
-                response = error.request.respond(error.status, "", self._core.new_token())
+                request = error.request
+                try:
+                    via = request.via
+                    matching.note_source(request, via, flow)
+                    flow = matching.reply_flow(via, flow)
+                except SipParseError:
+                    pass  # even its Via is not to be read: back to where it came from
+                response = request.respond(error.status, "", self._core.new_token())
                 self._core.emit(SendBytes(response.to_bytes(), flow))
             return
         self._layer.receive(message, flow, now)
@@ -307,9 +314,3 @@ class UserAgent:
             self._clients.resend_ack(session.ack, now)
         else:
             self._core.emit(BadInput("stray_response"))
-
-
-def _check(message: Message) -> None:
-    """Look once at the headers a dialog is made of; what is wrong with a request is answered by the parser."""
-    if isinstance(message, Response):
-        _ = message.contacts, message.record_routes

@@ -1,4 +1,4 @@
-"""A telephone made of raw messages and two UDP sockets: it notes every packet, and lets a test say where each one goes."""
+"""A telephone made of raw messages and two UDP sockets: it notes every packet, and sends where a test wants it to."""
 
 import asyncio
 import re
@@ -105,7 +105,8 @@ class SipPhone:
 
     async def reinvite(self, direction: str) -> str:
         """Offer another direction; the one that the gateway answers with."""
-        assert self._invite is not None and self._answer is not None, "a call that was answered"
+        assert self._invite is not None, "a call that was placed"
+        assert self._answer is not None, "and answered"
         self._cseq += 1
         self._version += 1
         again = self._invite.following("INVITE", self._answer, self.offer(direction), self._cseq)
@@ -122,7 +123,8 @@ class SipPhone:
             return
         bye = self._invite.following("BYE", self._answer, cseq=self._cseq + 1)
         self._invite = None
-        await self._wire.ask(bye, _SIP_WAIT_S)
+        answer = await self._wire.ask(bye, _SIP_WAIT_S)
+        assert answer.status == 200, answer.start
 
     async def hung_up(self, within_s: float) -> float:
         """Wait for the gateway's BYE and answer it; when it came."""
@@ -163,13 +165,6 @@ class SipPhone:
     def report(self) -> None:
         """Say by RTCP that we are there."""
         self.rtcp.send(build_report(Report(SSRC, (), None)) + build_source_description(SSRC, "phone"), self.rtcp_to)
-
-    async def until(self, true: Callable[[], bool], within_s: float) -> float:
-        """Wait for something that packets bring about; when it was seen, to 5 ms. Raises TimeoutError."""
-        async with asyncio.timeout(within_s):
-            while not true():
-                await asyncio.sleep(0.005)
-        return monotonic()
 
     def take_rtp(self, data: bytes, source: Address) -> None:
         if self.srtp is not None:

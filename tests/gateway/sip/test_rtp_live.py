@@ -7,17 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 from time import monotonic
 
-import numpy as np
 import pytest
 
 from gateway.config.sip import loopback_sip
 from gateway.rtp.packet import build_header
-from gateway.rtp.stream import MediaStream
 from tests.gateway.live import Line, line
 from tests.gateway.rtp.test_tones import tone
 from tests.gateway.sip.ear import Ear, Lateness, ears
 from tests.gateway.sip.phone import FRAME, TICK_S, Packet, SipPhone, calling
-from tests.interop.audio import assert_same_audio, compare
+from tests.interop.audio import compare
 from tests.interop.impairment import ImpairedPath, Impairment
 from tests.interop.relay import relaying
 from tests.speech import jfk_ulaw
@@ -135,7 +133,8 @@ async def test_under_loss_and_jitter_no_media_time_is_lost_and_what_arrives_is_u
     assert len(lags) == 1, "neither cut, nor shifted against each other"
     seconds = compare(decode_ulaw(ear.audio[lags.pop() :]), decode_ulaw(speech), RATE_HZ)
     print(
-        f"\nloss {stats['heard_lost']:.0f} of {len(lost)} packets, jitter 60±20 ms: media {media_s:.2f} s of {elapsed_s:.2f} s, "
+        f"\nloss {stats['heard_lost']:.0f} of {len(lost)} packets, jitter 60±20 ms: "
+        f"media {media_s:.2f} s of {elapsed_s:.2f} s, "
         f"longest stall of {len(stalls)} {1_000 * max(stalls):.0f} ms, {len(clean)} windows bit-exact, "
         f"worst second fits {min(second.correlation for second in seconds):.3f}"
     )
@@ -248,8 +247,8 @@ async def test_a_hundred_thousand_datagrams_of_garbage_leave_the_call_intact(gat
                 for n in range(0, GARBAGE, BURST):
                     for datagram in chance.choices(rubbish, k=BURST):
                         vandal.sendto(datagram, (phone.media_to[0], phone.media_to[1] + (n // BURST) % 2))
-                    due += 0.005
-                    await asyncio.sleep(max(0.0, due - monotonic()))
+                    due = max(due + 0.005, monotonic())  # never two bursts at once, which the kernel would drop
+                    await asyncio.sleep(due - monotonic())
 
             flooding = asyncio.get_running_loop().create_task(flood())
             await phone.say(speech[FRAME:])
@@ -257,15 +256,15 @@ async def test_a_hundred_thousand_datagrams_of_garbage_leave_the_call_intact(gat
             (ear,) = listening
             await phone.say(SILENCE * RATE_HZ)
             stats = ear.leg.stream.stats()
-    counted = stats["latch_refused"] + stats["rtcp_bad"] + sum(n for name, n in stats.items() if name.startswith("bad_"))
-    print(f"\n{counted:.0f} of {GARBAGE} datagrams of garbage counted: {stats}")
+    counted = (
+        stats["latch_refused"] + stats["rtcp_bad"] + sum(n for name, n in stats.items() if name.startswith("bad_"))
+    )
+    print(f"\n{counted:.0f} of {GARBAGE} datagrams of garbage counted")
     assert counted > 0.95 * GARBAGE
     assert stats["heard_lost"] == stats["heard_late"] == 0
     assert ear.audio.count(speech) == 1
     assert_exact_chunks(gateway, ear.audio)
-    packets = [packet for packet in phone.heard if packet.payload]
-    assert_in_sequence(packets)
-    assert not gateway.worker.of(TurnCancelled) or gateway.worker.of(TurnCancelled)[0].cause == "barged_in"
+    assert_in_sequence(phone.heard)
 
 
 async def test_the_agent_falls_silent_within_400_ms_of_the_callers_first_word(gateway: Line):
@@ -301,7 +300,9 @@ async def test_hold_stops_our_media_and_resume_goes_on_in_the_same_stream(gatewa
         assert_in_sequence(phone.heard)
         after = phone.heard[phone.heard.index(before) + 1]
         assert after.marker
-        assert after.timestamp - before.timestamp & 0xFFFF_FFFF == pytest.approx(RATE_HZ * (after.at - before.at), abs=320)
+        assert after.timestamp - before.timestamp & 0xFFFF_FFFF == pytest.approx(
+            RATE_HZ * (after.at - before.at), abs=320
+        )
         assert after.at - at < 0.1
         (ear,) = listening
         assert jfk_ulaw()[2 * RATE_HZ : 2 * RATE_HZ + CHUNK] in ear.audio, "who holds us may be heard"
@@ -346,11 +347,11 @@ async def test_a_leg_without_a_sign_of_life_is_hung_up(impatient_gateway: Line):
     async with phone_of(impatient_gateway) as phone:
         await phone.dial()
         await phone.say(SILENCE * CHUNK)
-        silent_s = await phone.hung_up(within_s=5.0) - monotonic()
-        await impatient_gateway.worker.until(lambda messages: any(isinstance(message, CallClosed) for message in messages))
-    (closed,) = impatient_gateway.worker.of(CallClosed)
-    assert closed.reason == "media_timeout"
-    assert silent_s is not None
+        last = monotonic()
+        ended_s = await phone.hung_up(within_s=5.0) - last
+        assert TIMEOUT_S - 0.05 <= ended_s <= TIMEOUT_S + 0.6
+        await impatient_gateway.worker.until(lambda messages: isinstance(messages[-1], CallClosed))
+    assert [closed.reason for closed in impatient_gateway.worker.of(CallClosed)] == ["media_timeout"]
 
 
 async def test_who_holds_us_may_be_silent_for_as_long_as_he_likes(impatient_gateway: Line):

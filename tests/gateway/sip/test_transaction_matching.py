@@ -35,7 +35,7 @@ def test_the_default_port_is_the_same_as_none():
 OLD: dict[str, Any] = {"branch": "", "via": "old.example:5070"}
 
 
-@pytest.mark.parametrize("branch", ["", "1", "z9hG4b"])
+@pytest.mark.parametrize("branch", ["", "1", "z9hG4b", "z9hG4bK"])
 def test_a_client_of_rfc_2543_is_known_by_the_rest_of_its_request(branch: str):
     old = OLD | {"branch": branch}
     bench = Bench()
