@@ -119,7 +119,7 @@ async def test_baresip_hears_baresip_to_the_sample(bench: Bench, codec: str, rat
         assert_same_audio(heard, voice, rate, at_least=0.99)
 
 
-async def test_pjsip_tls_and_mandatory_sdes_end_to_end(bench: Bench):
+async def test_pjsip_mandatory_sdes_end_to_end(bench: Bench):
     options = "--srtp", "mandatory", "--transport", "tcp"
     caller, callee = await Pjsip(bench, *options).start(), await Pjsip(bench, *options).start()
     caller.do("call", uri=f"sip:bob@{LOOPBACK}:{callee.port};transport=tcp")

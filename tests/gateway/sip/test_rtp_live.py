@@ -6,10 +6,11 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 from time import monotonic
+from typing import Any
 
 import pytest
 
-from gateway.config.sip import loopback_sip
+from gateway.config.sip import SipConfig, loopback_sip
 from gateway.rtp.packet import build_header
 from tests.gateway.live import Line, line
 from tests.gateway.rtp.test_tones import tone
@@ -32,15 +33,21 @@ TIMEOUT_S = 1.2
 SEED = 23
 
 
+def sip(**changes: Any) -> SipConfig:
+    """A door for datagrams on any port: that TCP has the same number free is not for these tests to hope for."""
+    config = loopback_sip(0)
+    return config.model_copy(update={"listen": config.listen[:1], **changes})
+
+
 @pytest.fixture
 async def gateway() -> AsyncIterator[Line]:
-    async with line(sip=loopback_sip(0)) as it:
+    async with line(sip=sip()) as it:
         yield it
 
 
 @pytest.fixture
 async def impatient_gateway() -> AsyncIterator[Line]:
-    async with line(sip=loopback_sip(0).model_copy(update={"rtp_timeout_s": TIMEOUT_S})) as it:
+    async with line(sip=sip(rtp_timeout_s=TIMEOUT_S)) as it:
         yield it
 
 
