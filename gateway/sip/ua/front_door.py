@@ -1,6 +1,7 @@
 """Requests outside any dialog: who may, and what they may ask for (RFC 3261 §8.2)."""
 
 from gateway.sip.ua.core import Core, Incoming
+from gateway.sip.ua.effects import BadInput
 from gateway.sip.ua.gate import Admitted, Challenged, Gate, Ignored, Refused
 from gateway.sip.ua.incoming_calls import IncomingCalls
 from gateway.sip.ua.mid_call import abilities
@@ -25,7 +26,9 @@ class FrontDoor:
         match self._gate.check(request, incoming.flow, now):
             case Ignored():
                 self._core.layer.drop(incoming.transaction)
+                self._core.emit(BadInput("ignored"))  # a stranger who insists: no answer, one more on the counter
             case Refused(status):
+                self._core.emit(BadInput("refused"))
                 self._core.respond(incoming, status, now)
             case Challenged(headers):
                 self._core.respond(incoming, 401, now, headers=headers)
