@@ -10,7 +10,9 @@ from gateway.sip.dtmf_info import key_in_info
 from gateway.sip.rate_limit import MAX_SOURCES, RateLimit
 from gateway.sip.trunk import Credentials, Trunk, TrunkTable
 
-PBX = Trunk("pbx", peers=(ip_network("192.0.2.0/28"), ip_network("2001:db8::/64")), agents={"100": "sales", "*": "desk"})
+PBX = Trunk(
+    "pbx", peers=(ip_network("192.0.2.0/28"), ip_network("2001:db8::/64")), agents={"100": "sales", "*": "desk"}
+)
 PHONE = Trunk("phone", inbound=Credentials("alice", "correct horse battery"))
 
 
