@@ -63,7 +63,11 @@ class SipCalls:
     def take(self, effect: Effect) -> None:
         """One effect of the user agent that concerns a call."""
         if isinstance(effect, IncomingCall):
-            self._ring(effect)
+            try:
+                self._ring(effect)
+            except Exception:
+                log.exception("sip.fault")  # ours: the caller hears of it, instead of nothing
+                self._refuse(effect.call, 500, "fault")
             return
         call = self._legs.get(effect.call) if hasattr(effect, "call") else None
         if call is None:

@@ -79,28 +79,35 @@ class SipNetwork:
 
     async def start(self) -> None:
         """Bind everything. Raises ConfigError when an address is taken or not ours."""
-        loop = asyncio.get_running_loop()
         same_port = 0  # a listener that asks for any port gets the one its neighbour got: UDP and TCP of one phone
         for listener in self._listeners:
             host, port = listener.address
-            port = port or same_port
             try:
-                if listener.transport is Transport.UDP:
-                    _, protocol = await loop.create_datagram_endpoint(
-                        lambda: _Datagrams(self._on_message), local_addr=(host, port)
-                    )
-                    self._datagrams.append(protocol)
-                    bound = protocol.local
-                else:
-                    server = await self._serve(listener.transport, host, port)
-                    bound = server.sockets[0].getsockname()[:2]
+                try:
+                    bound = await self._bind(listener.transport, host, port or same_port)
+                except OSError:
+                    if port or not same_port:
+                        raise
+                    bound = await self._bind(listener.transport, host, 0)  # another program has that number
             except OSError as error:
+                self.close()
                 raise ConfigError(
                     f"TWOWIRE_SIP_FILE: cannot listen on {listener.transport.value} {host}:{port}: {error.strerror}; "
                     "end the other program or choose another port"
                 ) from None
             same_port = bound[1]
             self.bound.append(Listener(listener.transport, bound))
+
+    async def _bind(self, transport: Transport, host: str, port: int) -> Address:
+        if transport is not Transport.UDP:
+            server = await self._serve(transport, host, port)
+            address: Address = server.sockets[0].getsockname()[:2]
+            return address
+        _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Datagrams(self._on_message), local_addr=(host, port)
+        )
+        self._datagrams.append(protocol)
+        return protocol.local
 
     async def _serve(self, transport: Transport, host: str, port: int) -> asyncio.Server:
         loop = asyncio.get_running_loop()
