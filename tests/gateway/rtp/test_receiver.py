@@ -1,4 +1,5 @@
 import random
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isfinite
 
@@ -13,6 +14,7 @@ from gateway.rtp.reception import ReceiverConfig
 from tests.gateway.rtp.network import PCMU, SSRC, Arrival, Line, Sender, packet
 from tests.gateway.rtp.test_dtmf_in import event
 from tests.gateway.rtp.test_tones import tone
+from tests.interop.impairment import ImpairedPath, Impairment
 from tests.speech import jfk_ulaw
 from wire.audio.codecs import Codec
 from wire.audio.g711 import decode, decode_ulaw, encode_ulaw
@@ -592,6 +594,43 @@ def test_five_percent_loss_and_jitter_leave_the_chunk_clock_exact(seed):
     assert pristine >= 1
     untouched = sum(heard[n * 160 : n * 160 + 160] == speech(n) for n in range(seconds * 50 - 10) if n not in lost)
     assert untouched >= 0.998 * (seconds * 50 - 10 - len(lost))
+
+
+@dataclass
+class Watched(Line):
+    """A line that knows, of each piece handed on, whether all of it was made up."""
+
+    made_up: list[bool] = field(default_factory=list)
+    made_up_samples: float = 0.0
+
+    def _note(self, audio: bytes) -> bytes:
+        if audio:
+            stats = self.receiver.stats()
+            before, self.made_up_samples = self.made_up_samples, stats["concealed_samples"] + stats["quiet_samples"]
+            self.made_up.append(self.made_up_samples - before >= len(audio))
+        return super()._note(audio)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_made_up_does_not_stall_what_follows(seed):
+    """5 % of loss in bursts of three, 60 ± 20 ms of delay: after a piece of concealment the next is due in its time."""
+    arrivals, path = [], ImpairedPath(Impairment(loss=0.05, burst=3.0, delay_s=0.04, jitter_s=0.04), seed)
+    sender = Sender()
+    for n in range(3_000):
+        path.receive(sender.next(speech(n)), 0.02 * n)
+        while (due := path.next_deadline()) is not None and due < 0.02 * (n + 1):
+            path.handle_deadline(due)
+            while (datagram := path.poll()) is not None:
+                arrivals.append((due, datagram))
+    line = Watched()
+    line.run(arrivals)
+    stalls = [
+        after - before
+        for made_up, ((before, _), (after, _)) in zip(line.made_up, pairwise(line.outputs), strict=False)
+        if made_up
+    ]
+    assert len(stalls) > 20
+    assert max(stalls) <= 0.040
 
 
 def test_once_the_local_clock_runs_it_never_stalls():
