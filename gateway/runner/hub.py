@@ -10,10 +10,10 @@ import structlog
 
 from gateway.call import Call, CallLimits
 from gateway.effects import NoteDecision
-from gateway.events import GatewayStopping, WorkerSaid
+from gateway.events import CallEvent, GatewayStopping, WorkerSaid
 from gateway.metrics import GatewayMetrics
 from gateway.runner.record import CallRecord
-from gateway.runner.session import CallSession
+from gateway.runner.session import CallSession, Observer
 from gateway.runner.ticker import Ticker
 from gateway.seams import CallSetup, Leg
 from wire.bus.seam import Bus, BusUnavailableError, Lease, Placement
@@ -53,6 +53,8 @@ class CallHub:
     ) -> None:
         self.records: OrderedDict[CallId, CallRecord] = OrderedDict()
         self.draining = False
+        self.observers: list[Observer] = []
+        """Who sees the effects of calls that begin from now on."""
         self._gateway = gateway
         self._bus = bus
         self._placement = placement
@@ -128,6 +130,13 @@ class CallHub:
     def is_live(self, call: CallId) -> bool:
         return call in self._sessions
 
+    def post(self, call: CallId, event: CallEvent) -> bool:
+        """Tell a live call what happened; False when there is none of that name."""
+        session = self._sessions.get(call)
+        if session is not None:
+            session.post(event)
+        return session is not None
+
     def expect(self, lease: Lease, setup: CallSetup) -> CallRecord:
         """An admitted call of ours is being placed: its slot is kept until ``attach`` or ``abandon``."""
         record = CallRecord(
@@ -179,6 +188,7 @@ class CallHub:
             lambda message: self._bus.send(lease.worker, message),
             self._on_decision,
             self._on_ended,
+            self.observers,
         )
         self._sessions[lease.call] = session
         self._remember(record)

@@ -1,7 +1,7 @@
 """One live call in the runner: its core, its leg, its mailbox."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -32,6 +32,9 @@ log = structlog.get_logger()
 
 NEVER = float("inf")
 
+Observer = Callable[[CallRecord, Effect], None]
+"""Sees every effect of a call just before it is performed; must be quick, and must not raise."""
+
 
 class CallSession:
     """Takes one input at a time into the core, then performs every effect.
@@ -50,6 +53,7 @@ class CallSession:
         send_up: Callable[[UpMessage], None],
         on_decision: Callable[[NoteDecision], None],
         on_ended: Callable[["CallSession"], None],
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.call = call
         self.record = record
@@ -61,6 +65,7 @@ class CallSession:
         self._send_up = send_up
         self._on_decision = on_decision
         self._on_ended = on_ended
+        self._observers = tuple(observers)
         self._inbound = bytearray()
         self._wanted_bytes = 0
         self._mailbox: deque[CallEvent] = deque()
@@ -120,6 +125,8 @@ class CallSession:
     def _drain(self) -> None:
         call = self.call
         while (effect := call.poll()) is not None:
+            for observer in self._observers:
+                observer(self.record, effect)
             self._perform(effect)
         self._wanted_bytes = call.wanted_bytes
         due = call.next_deadline()

@@ -1,0 +1,1 @@
+"""Browser calls without I/O: offers and answers, trickled candidates, tokens and credentials."""
