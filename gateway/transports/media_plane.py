@@ -12,8 +12,9 @@ from time import monotonic
 from gateway.rtp.dtls import DtlsHandshake
 from gateway.rtp.stream import MediaStream
 from gateway.runner.ticker import Ticker
-from gateway.transports.rtp_leg import EndLeg, RtpLeg
+from gateway.transports.rtp_leg import RtpLeg
 from gateway.transports.rtp_ports import PortPair
+from gateway.transports.stream_leg import EndLeg
 
 READ_EVERY_S = 0.005
 _MAX_ROUNDS = 64  # datagrams of one socket at once: 12,800 a second, so that a flood delays nobody's packets

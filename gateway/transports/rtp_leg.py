@@ -1,45 +1,27 @@
 """The media of one SIP call: its sockets, its stream, and the call's side of both."""
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
 
-from gateway.events import CallEvent, KeyPressed
+from gateway.events import KeyPressed
 from gateway.rtp.dtls import DtlsHandshake, HandshakeFailed, Keys, is_dtls
 from gateway.rtp.media_plan import Address
 from gateway.rtp.stream import MediaStream, SendRtcp
-from gateway.seams import PlayoutProfile
 from gateway.transports.rtp_ports import PortPair
-
-RTP_PLAYOUT = PlayoutProfile(
-    lead_s=0.2,  # the leg is ours: what it has not sent yet is taken back at once, so the lead only saves wake-ups
-    piece_s=0.1,
-    marks=False,
-)
+from gateway.transports.stream_leg import EndLeg, StreamLeg
 
 _MAX_DATAGRAM = 2_048
 _MAX_BACKLOG = 64  # datagrams taken at once from one socket: more than a second of a call, less than a flood
-_MAX_EARLY_BYTES = 8_000 * 4  # audio that came before the call had begun
-
-EndLeg = Callable[[str, Mapping[str, str]], None]
 
 
-class Listener(Protocol):
-    """Who gets what the leg hears: a call's session, or whoever has the leg before and after it."""
-
-    def receive_media(self, payload: bytes) -> None: ...
-
-    def post(self, event: CallEvent) -> None: ...
-
-
-class RtpLeg:
-    """Sends one packet per tick and hands on what arrives. The seam ``gateway.seams.Leg``."""
+class RtpLeg(StreamLeg):
+    """Sends one packet per tick and hands on what arrives."""
 
     def __init__(
         self, pair: PortPair, stream: MediaStream, on_end: EndLeg, handshake: DtlsHandshake | None = None
     ) -> None:
-        self.stream = stream
+        super().__init__(stream, on_end)
         self.insecure = ""
         """Why no keys were agreed on, where DTLS was to bring them: the call cannot go on."""
         self._handshake = handshake
@@ -47,9 +29,6 @@ class RtpLeg:
         self.port = pair.port
         self.send_errors = 0
         self._pair = pair
-        self._on_end = on_end
-        self._session: Listener | None = None
-        self._early = bytearray()
         self._rtp = pair.rtp
         self._receive = stream.receive
         self.closed = False
@@ -57,30 +36,6 @@ class RtpLeg:
     def readers(self) -> tuple[tuple[socket.socket, Callable[[], object]], ...]:
         """What to call when a socket has something; each takes one datagram."""
         return ((self._pair.rtp, self._read_rtp), (self._pair.rtcp, self._read_rtcp))
-
-    def begin(self, session: Listener) -> None:
-        """Give ``session`` what was heard while nobody listened, and all that follows."""
-        self._session = session
-        early, self._early = bytes(self._early), bytearray()
-        if early:
-            session.receive_media(early)
-
-    def send_audio(self, payload: bytes) -> None:
-        self.stream.queue_audio(payload)
-
-    def send_mark(self, name: str) -> None:
-        """Never asked for: our own clock tells what was played."""
-
-    def send_keys(self, keys: str) -> None:
-        if self.stream.can_send_dtmf:
-            self.stream.send_dtmf(keys)
-
-    def clear(self) -> None:
-        self.stream.clear()
-
-    def end(self, action: str, arguments: Mapping[str, str]) -> None:
-        self._session = None
-        self._on_end(action, arguments)
 
     def send_due(self, now: float) -> None:
         """Every 20 ms: send the packet, or the packets, of this tick."""
@@ -154,17 +109,9 @@ class RtpLeg:
             return
         self.stream.receive_rtcp(datagram, source, monotonic())
 
-    def _give(self, audio: bytes) -> None:
-        session = self._session
-        if session is not None:
-            session.receive_media(audio)
-        elif len(self._early) < _MAX_EARLY_BYTES:
-            self._early += audio
-
     def _perform(self, effect: KeyPressed | SendRtcp) -> None:
         if isinstance(effect, KeyPressed):
-            if self._session is not None:
-                self._session.post(effect)
+            self._post(effect)
             return
         mux = self.stream.rtcp_mux
         remote = self.stream.remote_rtcp

@@ -27,12 +27,12 @@ from gateway.sip.ua.effects import (
     OfferReceived,
     TransferProgress,
 )
-from gateway.transports.rtp_leg import RTP_PLAYOUT
 from gateway.transports.rtp_ports import NoPortError
 from gateway.transports.sip_call import NO_MEDIA, NORMAL, SipCall
 from gateway.transports.sip_legs import SipLegs
 from gateway.transports.sip_media import MediaRefusedError
 from gateway.transports.sip_transfer import Transfers
+from gateway.transports.stream_leg import STREAM_PLAYOUT
 
 log = structlog.get_logger()
 
@@ -158,7 +158,7 @@ class SipCalls:
         assert call.lease is not None, "a slot is held before a call is answered or placed"
         call.attached = True
         setup = CallSetup(
-            "sip", call.media.codec, RTP_PLAYOUT, call.agent, call.who.caller, call.who.callee, call.who.variables
+            "sip", call.media.codec, STREAM_PLAYOUT, call.agent, call.who.caller, call.who.callee, call.who.variables
         )
         call.session = session = self._hub.attach(call.lease, setup, call.leg)
         call.leg.begin(session)

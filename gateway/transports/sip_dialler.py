@@ -14,12 +14,13 @@ from gateway.sip.dial_plan import BadTargetError, parse_proxy, parse_target, par
 from gateway.sip.identity import Identity
 from gateway.sip.trunk import Trunk, TrunkTable
 from gateway.sip.ua.effects import EndCause
-from gateway.transports.rtp_leg import RTP_PLAYOUT, RtpLeg
+from gateway.transports.rtp_leg import RtpLeg
 from gateway.transports.rtp_ports import NoPortError
 from gateway.transports.sip_call import NO_ANSWER, SipCall, new_call_id
 from gateway.transports.sip_calls import SipCalls
 from gateway.transports.sip_legs import SipLegs
 from gateway.transports.sip_media import MediaRefusedError
+from gateway.transports.stream_leg import STREAM_PLAYOUT
 from gateway.turn.answering_machine import AnsweredBy, AnsweringMachineDetector
 from wire.audio.codecs import Codec
 from wire.ids import CallId
@@ -104,7 +105,7 @@ class SipDialler:
     def _setup(self, call: SipCall) -> CallSetup:
         """As far as it is known while it rings."""
         who = call.who
-        return CallSetup("sip", Codec.PCMU, RTP_PLAYOUT, call.agent, who.caller, who.callee, who.variables)
+        return CallSetup("sip", Codec.PCMU, STREAM_PLAYOUT, call.agent, who.caller, who.callee, who.variables)
 
     def _ring_no_longer(self, call: SipCall) -> None:
         if call.owner is self and not call.ended:

@@ -17,11 +17,12 @@ from gateway.sip.trunk import Trunk
 from gateway.sip.ua.effects import CallHandle, Reason
 from gateway.sip.uri import SipUri, parse_uri
 from gateway.transports.media_plane import MediaPlane
-from gateway.transports.rtp_leg import EndLeg, RtpLeg
+from gateway.transports.rtp_leg import RtpLeg
 from gateway.transports.rtp_ports import RtpPorts
 from gateway.transports.sip_agent import SipAgent
 from gateway.transports.sip_call import OUT_OF_ORDER, CallOwner, SipCall
 from gateway.transports.sip_media import MediaRefusedError, SipMedia
+from gateway.transports.stream_leg import EndLeg
 
 log = structlog.get_logger()
 

@@ -20,7 +20,7 @@ from gateway.sdp.plan import MediaPlan
 from gateway.sip.flow import Address
 from gateway.sip.name_addr import NameAddr
 from gateway.sip.ua.effects import CallAnswered, CallConfirmed, CallEnded, CallHandle, Effect, EndCause, IncomingCall
-from gateway.transports.rtp_leg import RTP_PLAYOUT
+from gateway.transports.stream_leg import STREAM_PLAYOUT
 from tests.gateway.calls import CHUNK, FRAME, RATE_HZ, Driven
 from tests.gateway.sip.network import ALICE, BOB, Network, Peer, pair, uri_of
 from tests.sim.footprint import footprint_bytes
@@ -151,7 +151,7 @@ class Conversation:
     """The call's core between the gateway's stream and a worker, as ``CallSession`` drives it."""
 
     def __init__(self, side: Side) -> None:
-        self.driven = Driven(RTP_PLAYOUT, CallLimits(max_duration_s=2 * HOUR_S))
+        self.driven = Driven(STREAM_PLAYOUT, CallLimits(max_duration_s=2 * HOUR_S))
         self.worker = Worker(self.driven)
         self.chunks = 0
         self._side = side
@@ -247,7 +247,7 @@ def test_an_hour_of_a_sip_call_loses_no_media_time_and_leaves_no_growth(drift):
     stats = talk.driven.call.stats()
     assert (stats["missing_decisions"], stats["underruns"]) == (0, 0)
     assert len(talk.worker.cancelled) >= 40
-    assert gateway.stream.queued_samples <= RTP_PLAYOUT.lead_s * RATE_HZ
+    assert gateway.stream.queued_samples <= STREAM_PLAYOUT.lead_s * RATE_HZ
     for early, late in zip(
         map(max, zip(*sizes[2:12], strict=True)), map(max, zip(*sizes[50:], strict=True)), strict=True
     ):

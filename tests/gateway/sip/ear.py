@@ -8,7 +8,8 @@ from time import monotonic
 from typing import Any
 
 from gateway.events import CallEvent
-from gateway.transports.rtp_leg import Listener, RtpLeg
+from gateway.transports.rtp_leg import RtpLeg
+from gateway.transports.stream_leg import Listener
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,148 @@
+"""The browser door: admits calls, ticks their media, lets browsers come back (``gateway.runner.browser``)."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+from aiortc import RTCCertificate, RTCIceServer
+
+from gateway.config.webrtc import WebRtcConfig
+from gateway.metrics import GatewayMetrics
+from gateway.runner.browser import Answered, TooManyOffersError, UnknownSessionError
+from gateway.runner.feed import LiveFeed
+from gateway.runner.hub import CallHub
+from gateway.runner.session import CallSession
+from gateway.seams import CallSetup
+from gateway.transports.stream_leg import STREAM_PLAYOUT
+from gateway.transports.webrtc_call import BrowserCall
+from gateway.transports.webrtc_events import EventWriter
+from gateway.transports.webrtc_path import Ice
+from gateway.webrtc.offer import BrowserOffer
+from gateway.webrtc.trickle import Fragment
+from wire.ids import CallId
+
+DOOR = "webrtc"
+_WATCH_EVERY_TICKS = 25  # half a second
+_CERTIFICATE_LIFE = timedelta(days=1)
+
+
+class WebRtcDoor:
+    """All browser calls of one gateway."""
+
+    def __init__(self, config: WebRtcConfig, agent: str, hub: CallHub, metrics: GatewayMetrics, feed: LiveFeed) -> None:
+        self._config = config
+        self._agent = agent
+        self._hub = hub
+        self._metrics = metrics
+        self._feed = feed
+        self._ice = Ice(
+            tuple(
+                RTCIceServer(urls=list(server.urls), username=server.username, credential=server.credential)
+                for server in config.own_ice_servers()
+            ),
+            config.relay_only,
+            config.public_hosts,
+        )
+        self._certificate = RTCCertificate.generateCertificate()
+        self._renew_at = datetime.now(UTC) + _CERTIFICATE_LIFE
+        self._calls: dict[str, BrowserCall] = {}
+        self._writers: dict[BrowserCall, EventWriter] = {}
+        self._ticks = 0
+
+    async def open(self, offer: BrowserOffer, agent: str, variables: Mapping[str, str]) -> Answered:
+        """Answer a new call. Raises NoSlotError and TooManyOffersError."""
+        if sum(call.half_open for call in self._calls.values()) >= self._config.max_half_open:
+            self._count_bad("too_many_offers")
+            raise TooManyOffersError
+        name = CallId(f"web-{secrets.token_hex(12)}")
+        lease = await self._hub.admit(name, agent or self._agent, DOOR)
+        call = BrowserCall(
+            lease, agent or self._agent, variables, self._current_certificate(), self._ice, self._begin, self._end
+        )
+        self._calls[call.name] = call
+        try:
+            answer = await call.answer(offer)
+        except BaseException:
+            call.hang_up("fault")
+            raise
+        return Answered(call.name, name, answer)
+
+    async def reattach(self, session: str, offer: BrowserOffer) -> Answered:
+        """Answer a browser that comes back to its call. Raises UnknownSessionError."""
+        call = self._find(session)
+        answer = await call.answer(offer)
+        if call.over:
+            raise UnknownSessionError
+        return Answered(session, call.lease.call, answer)
+
+    async def add_candidates(self, session: str, fragment: Fragment) -> None:
+        """Raises UnknownSessionError."""
+        await self._find(session).add_candidates(fragment.candidates, end=fragment.end)
+
+    async def close(self, session: str) -> None:
+        """The browser hangs up. Raises UnknownSessionError."""
+        self._find(session).hang_up("caller_hung_up")
+
+    async def stop(self) -> None:
+        """Say goodbye to every browser."""
+        calls = list(self._calls.values())
+        for call in calls:
+            call.hang_up("gateway_stopping")
+        for call in calls:
+            await call.closed()
+        self._hub.ticker.remove(self._on_tick)
+
+    def _find(self, session: str) -> BrowserCall:
+        call = self._calls.get(session)
+        if call is None:
+            raise UnknownSessionError
+        return call
+
+    def _current_certificate(self) -> RTCCertificate:
+        now = datetime.now(UTC)
+        if now >= self._renew_at:
+            self._certificate = RTCCertificate.generateCertificate()
+            self._renew_at = now + _CERTIFICATE_LIFE
+        return self._certificate
+
+    def _begin(self, call: BrowserCall) -> CallSession:
+        """There is a path: the conversation begins."""
+        assert call.leg is not None, "media was negotiated before there was a path"
+        setup = CallSetup(DOOR, call.codec, STREAM_PLAYOUT, call.agent, variables=call.variables)
+        session = self._hub.attach(call.lease, setup, call.leg)
+        self._writers[call] = EventWriter(self._feed.subscribe(call.lease.call))
+        self._hub.ticker.add(self._on_tick, first=True)  # before the calls are woken: packets leave on the dot
+        return session
+
+    def _end(self, call: BrowserCall, reason: str) -> None:
+        self._calls.pop(call.name, None)
+        for name, count in call.refused():
+            self._metrics.bad_input.labels(DOOR, name).inc(count)
+        writer = self._writers.pop(call, None)
+        if writer is not None:
+            writer.close()
+        else:  # it never began
+            self._count_bad(reason)
+            self._hub.give_up(call.lease.call)
+        if not self._writers:
+            self._hub.ticker.remove(self._on_tick)
+
+    def _on_tick(self, _late_s: float) -> None:
+        now = monotonic()
+        calls = [call for call in self._calls.values() if call.ticking]
+        for call in calls:
+            if call.leg is not None:
+                call.leg.send_due(now)
+        for call in calls:
+            if call.leg is not None:
+                call.leg.tick(now)
+        self._ticks += 1
+        if self._ticks % _WATCH_EVERY_TICKS == 0:
+            for call in calls:
+                call.watch(now, self._config.reattach_s)
+        for call, writer in self._writers.items():
+            writer.write(call.channel, now)
+
+    def _count_bad(self, reason: str) -> None:
+        self._metrics.bad_input.labels(DOOR, reason).inc()
