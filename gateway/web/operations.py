@@ -6,6 +6,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.runner.hub import CallHub
 from gateway.web.bearer import BearerToken
+from gateway.web.pages import Pages
 from wire import __version__
 from wire.ids import CallId
 
@@ -19,11 +20,20 @@ Try it: twowire call --say "What are your opening hours?"
 class Operations:
     """The routes that are not a door."""
 
-    def __init__(self, hub: CallHub, registry: CollectorRegistry, token: BearerToken, base_url: str) -> None:
+    def __init__(
+        self,
+        hub: CallHub,
+        registry: CollectorRegistry,
+        token: BearerToken,
+        base_url: str,
+        talk_page: Pages | None = None,
+    ) -> None:
+        """``talk_page``: the pages when browsers may call; without, everybody gets the text at ``/``."""
         self._hub = hub
         self._registry = registry
         self._authorize = token.check
         self._base_url = base_url
+        self._talk_page = talk_page
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -35,8 +45,12 @@ class Operations:
             web.get("/api/calls/{call}", self._call),
         ]
 
-    async def _welcome(self, _request: web.Request) -> web.Response:
-        return web.Response(text=_WELCOME.format(base=self._base_url))
+    async def _welcome(self, request: web.Request) -> web.StreamResponse:
+        """The talk page for browsers, a few lines of text for everybody else."""
+        page = self._talk_page.talk(request) if self._talk_page is not None else None
+        if page is not None:
+            return page
+        return web.Response(text=_WELCOME.format(base=self._base_url), headers={"Vary": "Accept"})
 
     async def _health(self, _request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from aiohttp import ClientSession
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
 Pcm = npt.NDArray[np.int16]
@@ -31,13 +31,12 @@ class Voice(MediaStreamTrack):
         self._waiting = np.empty(0, np.int16)
         self._due: float | None = None
         self._samples = 0
+        self.done = asyncio.Event()
+        """Everything given was said."""
 
     def say(self, pcm: Pcm) -> None:
         self._waiting = np.concatenate((self._waiting, pcm))
-
-    @property
-    def silent(self) -> bool:
-        return not len(self._waiting)
+        self.done.clear()
 
     async def recv(self) -> AudioFrame:
         now = monotonic()
@@ -50,6 +49,8 @@ class Voice(MediaStreamTrack):
         out.sample_rate = RATE_HZ
         out.pts = self._samples
         self._samples += FRAME
+        if not len(self._waiting):
+            self.done.set()
         return out
 
 
@@ -105,12 +106,11 @@ class Browser:
 
     async def said(self) -> None:
         """Wait until everything given to the voice was said."""
-        while not self.voice.silent:
-            await asyncio.sleep(0.02)
+        await self.voice.done.wait()
 
     @property
     def pcm(self) -> Pcm:
-        """What was heard so far, at 48 kHz."""
+        """What was heard so far, at the codec's rate: 48 kHz of Opus, 8 kHz of PCMU."""
         return np.concatenate(self.heard) if self.heard else np.empty(0, np.int16)
 
     async def __aenter__(self) -> "Browser":
@@ -132,7 +132,10 @@ class Browser:
 
     async def _hear(self, track: MediaStreamTrack) -> None:
         while True:
-            frame = await track.recv()
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
             assert isinstance(frame, AudioFrame)
             samples = frame.to_ndarray().reshape(-1, len(frame.layout.channels))
             self.heard.append(samples[:, 0].astype(np.int16))
