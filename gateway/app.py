@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from gateway.call import CallLimits
 from gateway.config import GatewayConfig
 from gateway.config.sip import SipConfig
+from gateway.config.webrtc import WebRtcConfig
 from gateway.metrics import GatewayMetrics
 from gateway.runner.decision_log import DecisionLog
 from gateway.runner.hub import CallHub
@@ -42,10 +43,13 @@ class Gateway:
         bus: Bus,
         placement: Placement,
         tokens: OneTimeTokens,
+        *,
         sip: SipConfig | None = None,
+        webrtc: WebRtcConfig | None = None,
     ) -> None:
         self._config = config
         self._sip_config = sip
+        self._webrtc_config = webrtc
         self._bus = bus
         self._placement = placement
         self._tokens = tokens
@@ -150,14 +154,16 @@ async def run_gateway(
     bus: Bus,
     placement: Placement,
     tokens: OneTimeTokens,
+    *,
     sip: SipConfig | None = None,
+    webrtc: WebRtcConfig | None = None,
     on_ready: Callable[[Gateway], None] = lambda gateway: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the drain.
 
     ``on_ready`` is told once calls are taken.
     """
-    gateway = Gateway(config, bus, placement, tokens, sip)
+    gateway = Gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc)
     await gateway.start()
     on_ready(gateway)
     gc.collect()

@@ -34,6 +34,29 @@ class CallSetup:
     """Untrusted words from outside."""
 
 
+@dataclass(frozen=True, slots=True)
+class LegQuality:
+    """How well the caller's audio reaches us, since the leg began.
+
+    ``lost``: packets that were not there when they were due, whether they came later or never; ``received``: the
+    others. ``buffer_s``: how long a missing packet is waited for now; what comes in order does not wait.
+    ``mos``: see ``rtp.quality``; None before the first packet.
+    """
+
+    received: int
+    lost: int
+    jitter_s: float
+    buffer_s: float
+    round_trip_s: float | None
+    mos: float | None
+
+    @property
+    def loss(self) -> float:
+        """The part of the packets that were not played, 0 to 1."""
+        expected = self.received + self.lost
+        return self.lost / expected if expected else 0.0
+
+
 class Leg(Protocol):
     """The caller's side of one call, as the runner drives it. No method blocks or raises."""
 
@@ -51,3 +74,6 @@ class Leg(Protocol):
 
     def end(self, action: str, arguments: Mapping[str, str]) -> None:
         """Hang up or hand on, see ``effects.EndLeg``. A leg that is gone already ignores it."""
+
+    def quality(self) -> LegQuality | None:
+        """How well the caller is heard; None where the door cannot know. Costs too much for every packet."""

@@ -1,6 +1,8 @@
 """``twowire``: demo, serve, worker, call, dial."""
 
 import asyncio
+import os
+import secrets
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -85,6 +87,7 @@ def demo(bus: str, sip_port: int, no_sip: bool, agents_dir: Path | None, **setti
     """
     from gateway.config import load_config
     from gateway.config.sip import loopback_sip
+    from gateway.config.webrtc import loopback_webrtc
     from model_worker.config import load_worker_config
     from twowire.demo import DEMO_API_TOKEN, DEMO_AUTH_TOKEN, run_demo
     from wire.bus.embedded import EmbeddedValkeyError
@@ -94,12 +97,16 @@ def demo(bus: str, sip_port: int, no_sip: bool, agents_dir: Path | None, **setti
 
     try:
         gateway = load_config(
-            twilio_auth_token=DEMO_AUTH_TOKEN, api_token=DEMO_API_TOKEN, drain_limit_s=0.0, **settings
+            twilio_auth_token=DEMO_AUTH_TOKEN,
+            api_token=DEMO_API_TOKEN,
+            console_token=os.environ.get("TWOWIRE_CONSOLE_TOKEN") or secrets.token_urlsafe(12),
+            drain_limit_s=0.0,
+            **settings,
         )
         worker = load_worker_config(engine="receptionist", agents_dir=agents_dir, metrics_port=0)
         configure_logs(gateway.log_level, gateway.log_format)
         sip = None if no_sip else loopback_sip(sip_port)
-        _run(run_demo(gateway, worker, "redis" if bus == "redis" else "local", sip))
+        _run(run_demo(gateway, worker, "redis" if bus == "redis" else "local", sip, loopback_webrtc()))
     except (ConfigError, BusUnavailableError, EmbeddedValkeyError) as error:
         raise _fail(error) from None
 
@@ -115,6 +122,12 @@ def demo(bus: str, sip_port: int, no_sip: bool, agents_dir: Path | None, **setti
     type=click.Path(path_type=Path),
     help="File that opens the SIP door: listeners and trunks (docs/SIP.md).",
 )
+@click.option(
+    "--webrtc",
+    "webrtc_file",
+    type=click.Path(path_type=Path),
+    help="File that opens the browser door: pages, origins, TURN (docs/WEBRTC.md).",
+)
 @click.option("--agent", help="Agent that answers.  [default: front-desk]")
 @decision_log
 @click.option("--drain-limit-s", type=float, help="How long live calls may go on after SIGTERM.  [default: 3600]")
@@ -123,11 +136,12 @@ def demo(bus: str, sip_port: int, no_sip: bool, agents_dir: Path | None, **setti
 def serve(**settings: Any) -> None:
     """Run a gateway: answer calls and route them to workers over Redis.
 
-    Needs TWOWIRE_TWILIO_AUTH_TOKEN and TWOWIRE_API_TOKEN in the environment.
+    Needs TWOWIRE_TWILIO_AUTH_TOKEN and TWOWIRE_API_TOKEN in the environment; TWOWIRE_CONSOLE_TOKEN opens the console.
     """
     from gateway.app import run_gateway
     from gateway.config import load_config
     from gateway.config.sip import load_sip
+    from gateway.config.webrtc import load_webrtc
     from wire.bus.redis_streams import Side, open_redis
     from wire.bus.seam import BusUnavailableError
     from wire.ids import GatewayId
@@ -136,12 +150,13 @@ def serve(**settings: Any) -> None:
 
     async def run() -> None:
         bus, placement, tokens = open_redis(config.redis_url, GatewayId(config.gateway_id), Side.GATEWAY)
-        await run_gateway(config, bus, placement, tokens, sip)
+        await run_gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc)
 
     try:
         config = load_config(**settings)
         configure_logs(config.log_level, config.log_format)
         sip = None if config.sip_file is None else load_sip(config.sip_file)
+        webrtc = None if config.webrtc_file is None else load_webrtc(config.webrtc_file)
         _run(run())
     except (ConfigError, BusUnavailableError) as error:
         raise _fail(error) from None

@@ -5,10 +5,12 @@ from contextlib import AsyncExitStack
 from typing import Literal
 
 import click
+from pydantic import SecretStr
 
 from gateway.app import Gateway, run_gateway
 from gateway.config import GatewayConfig
 from gateway.config.sip import SipConfig
+from gateway.config.webrtc import WebRtcConfig
 from model_worker.app import serving
 from model_worker.config import WorkerConfig
 from wire.bus.embedded import EmbeddedValkey
@@ -22,7 +24,9 @@ DEMO_API_TOKEN = "twowire-demo-api-token"  # noqa: S105 - likewise
 BusKind = Literal["local", "redis"]
 
 
-async def run_demo(gateway: GatewayConfig, worker: WorkerConfig, bus: BusKind, sip: SipConfig | None) -> None:
+async def run_demo(
+    gateway: GatewayConfig, worker: WorkerConfig, bus: BusKind, sip: SipConfig | None, webrtc: WebRtcConfig
+) -> None:
     """Serve on the gateway's address until SIGTERM or SIGINT. Raises what either side raises at its start."""
     gateway_id, worker_id = GatewayId(gateway.gateway_id), WorkerId(worker.worker_id)
     async with AsyncExitStack() as stack:
@@ -34,11 +38,18 @@ async def run_demo(gateway: GatewayConfig, worker: WorkerConfig, bus: BusKind, s
             hub = LocalHub()
             gateway_parts, worker_parts = hub.open(gateway_id), hub.open(worker_id)
         await stack.enter_async_context(serving(worker, worker_parts))
-        await run_gateway(gateway, *gateway_parts, sip, on_ready=_say_what_next)
+        await run_gateway(
+            gateway,
+            *gateway_parts,
+            sip=sip,
+            webrtc=webrtc,
+            on_ready=lambda ready: _say_what_next(ready, gateway.console_token),
+        )
 
 
-def _say_what_next(gateway: Gateway) -> None:
+def _say_what_next(gateway: Gateway, console_token: SecretStr | None) -> None:
     url = gateway.base_url
+    token = "" if console_token is None else console_token.get_secret_value()
     elsewhere = "" if url.endswith(":8080") else f" --url {url}"
     phone, softphone = "", ""
     if gateway.sip is not None:
@@ -47,6 +58,9 @@ def _say_what_next(gateway: Gateway) -> None:
     click.echo(
         f"""
   twowire answers at {url}{phone}
+
+  Talk to it:         {url}/
+  Watch its calls:    {url}/console  (token: {token})
 
   The agent is a narrow, menu-style receptionist on the CPU: it knows a few questions, and keys work as well as words.
   Call it from a second terminal:

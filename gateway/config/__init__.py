@@ -26,6 +26,8 @@ class GatewayConfig(BaseSettings):
     twilio_auth_token: SecretStr = Field(description="auth token of the Twilio account; requests are checked with it")
     api_token: SecretStr = Field(description="bearer token of /api")
     sip_file: Path | None = Field(None, description="file that opens the SIP door: listeners, trunks (docs/SIP.md)")
+    webrtc_file: Path | None = Field(None, description="file that opens the browser door (docs/WEBRTC.md)")
+    console_token: SecretStr | None = Field(None, description="opens the operator console; no console without one")
     agent: str = Field("front-desk", description="agent that answers")
     drain_limit_s: float = Field(3_600.0, ge=0, description="how long live calls may go on after SIGTERM")
     max_call_s: float = Field(3_600.0, gt=0, description="longest call")
@@ -49,10 +51,10 @@ class GatewayConfig(BaseSettings):
             raise ValueError("set TWOWIRE_PUBLIC_URL: how does Twilio reach a gateway that listens on every address?")
         return self
 
-    @field_validator("twilio_auth_token", "api_token")
+    @field_validator("twilio_auth_token", "api_token", "console_token")
     @classmethod
-    def _long_enough(cls, secret: SecretStr) -> SecretStr:
-        if len(secret.get_secret_value()) < MIN_SECRET_CHARS:
+    def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value()) < MIN_SECRET_CHARS:
             raise ValueError(f"expected at least {MIN_SECRET_CHARS} characters")
         return secret
 

@@ -22,7 +22,7 @@ Levels = npt.NDArray[np.uint8]
 class LevelTape:
     """The levels of one voice. Positions are samples of the call's codec since the call began.
 
-    ``push`` only keeps the audio; the work is done once per chunk, in ``settle``.
+    ``push`` only keeps the audio; the work is done in ``measure``, once per chunk.
     """
 
     def __init__(self, codec: Codec) -> None:
@@ -44,23 +44,23 @@ class LevelTape:
     def push(self, start_samples: int, payload: bytes) -> None:
         """Take audio; usually it follows on what came before."""
         if start_samples != self._pending_end:
-            self._measure()
+            self.measure()
             self._pending_start = self._pending_end = start_samples
         self._pending.append(payload)
         self._pending_end += len(payload) // self._sample_bytes
 
     def cut(self, end_samples: int) -> None:
         """What begins at ``end_samples`` or later was taken back and never heard."""
-        self._measure()
+        self.measure()
         self._pending_start = self._pending_end = end_samples
         first = -(-end_samples // self._step_samples) - self._first_step
         if 0 <= first < len(self._levels):
             self._note_changed(first, len(self._levels))
             self._levels[first:] = bytes(len(self._levels) - first)
 
-    def settle(self) -> tuple[int, bytes] | None:
-        """Measure what was pushed; gives ``(first step, levels)`` of all that changed since the last time."""
-        self._measure()
+    def take_changed(self) -> tuple[int, bytes] | None:
+        """``(first step, levels)`` of all that changed since the last time."""
+        self.measure()
         changed, self._changed = self._changed, None
         if changed is None:
             return None
@@ -69,10 +69,11 @@ class LevelTape:
 
     def snapshot(self) -> bytes:
         """The levels from ``first_step`` on."""
-        self._measure()
+        self.measure()
         return bytes(self._levels)
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
+        """Work out the levels of what was pushed."""
         if not self._pending:
             return
         payload = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)

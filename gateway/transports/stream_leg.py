@@ -5,7 +5,7 @@ from typing import Protocol
 
 from gateway.events import CallEvent
 from gateway.rtp.stream import MediaStream
-from gateway.seams import PlayoutProfile
+from gateway.seams import LegQuality, PlayoutProfile
 
 STREAM_PLAYOUT = PlayoutProfile(
     lead_s=0.2,  # the leg is ours: what it has not sent yet is taken back at once, so the lead only saves wake-ups
@@ -58,6 +58,18 @@ class StreamLeg:
     def end(self, action: str, arguments: Mapping[str, str]) -> None:
         self._session = None
         self._on_end(action, arguments)
+
+    def quality(self) -> LegQuality:
+        figures = self.stream.stats()
+        late = int(figures["heard_late"])
+        return LegQuality(
+            received=int(figures["heard_received"]) - late,
+            lost=int(figures["heard_lost"]) + late,
+            jitter_s=figures["heard_jitter_s"],
+            buffer_s=figures["heard_wait_s"],
+            round_trip_s=figures.get("rtcp_round_trip_s"),
+            mos=figures.get("mos"),
+        )
 
     def _give(self, audio: bytes) -> None:
         session = self._session

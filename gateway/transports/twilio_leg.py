@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from picows import WSCloseCode, WSMsgType, WSTransport
 
-from gateway.seams import PlayoutProfile
+from gateway.seams import LegQuality, PlayoutProfile
 from gateway.twilio.messages import StreamWriter
 
 TWILIO_PLAYOUT = PlayoutProfile(
@@ -42,6 +42,10 @@ class TwilioLeg:
             self._socket.disconnect(graceful=False)  # nobody is there to answer a goodbye
         else:
             close(self._socket, WSCloseCode.OK)
+
+    def quality(self) -> LegQuality | None:
+        """Unknown: the carrier ends the caller's RTP, and tells neither its loss nor its delay over the stream."""
+        return None
 
     def _send(self, message: bytes) -> None:
         self._socket.send(WSMsgType.TEXT, message)

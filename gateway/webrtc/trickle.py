@@ -33,9 +33,7 @@ def read_fragment(body: bytes) -> Fragment:
     candidates: list[str] = []
     end = False
     for line in _lines(body):
-        if line[0] not in "am":
-            raise BadOfferError("bad_line", f"expected a= and m= lines only, got {line[0]!r}")
-        if line[0] == "m":
+        if line[0] != "a":
             continue
         name, _, value = line[2:].partition(":")
         value = value.strip()

@@ -14,7 +14,7 @@ from gateway.runner.decision_log import FLUSH_EVERY, DecisionLog
 from gateway.runner.decision_tape import MAX_DECISIONS, DecisionTape, decision_json
 from gateway.runner.record import MAX_ENTRIES, CallRecord
 from gateway.runner.session import CallSession
-from gateway.seams import CallSetup
+from gateway.seams import CallSetup, LegQuality
 from tests.gateway.calls import CALL, CHUNK, PROFILE, SILENCE, Driven, decision, lease, speech
 from tests.gateway.live import line
 from wire.audio.codecs import Codec
@@ -48,6 +48,9 @@ class FakeLeg:
 
     def end(self, action: str, arguments: Mapping[str, str]) -> None:
         self.told.append(f"end {action}")
+
+    def quality(self) -> LegQuality | None:
+        return None
 
 
 class Harness:
