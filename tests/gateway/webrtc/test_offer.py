@@ -61,8 +61,7 @@ def test_names_in_place_of_addresses_are_passed_on():
 
 
 def test_candidates_of_the_other_component_are_left_out():
-    assert not any(" 2 UDP " in f" {value}" for value in read_offer(wire(FIREFOX)).ice.candidates)
-    assert len(read_offer(wire(FIREFOX)).ice.candidates) == 3
+    assert [value.split()[1] for value in read_offer(wire(FIREFOX)).ice.candidates] == ["1", "1", "1"]
 
 
 @pytest.mark.parametrize(
