@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench env clean
+.PHONY: demo test lint bench pages env clean
 
 ## demo: a gateway, an in-process bus and a CPU worker in one go, on 127.0.0.1:8080
 demo: env
@@ -24,6 +24,10 @@ lint: env
 ## bench: the load test at 1, 100 and 400 calls (a few minutes)
 bench: env
 	for calls in 1 100 400; do $(BIN)/python -m load_tests.twilio --calls $$calls --seconds 30 || exit 1; done
+
+## pages: build the talk page and the console anew (needs node); the built files are in the tree
+pages:
+	cd gateway/web/pages_src && npm ci --no-audit --no-fund && npm run build
 
 env: $(VENV)/.ready
 

@@ -16,6 +16,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.runner.browser import Answered, TooManyOffersError, UnknownSessionError
 from gateway.runner.hub import NoSlotError
 from gateway.sdp.formats import MediaCodec
+from gateway.web import whip
 from gateway.web.origins import Origins
 from gateway.web.whip import Whip
 from gateway.webrtc.offer import BrowserOffer
@@ -179,6 +180,29 @@ async def test_a_pressed_body_is_not_unpacked(line):
     assert not line.door.opened
 
 
+async def raw(line: Line, request: str, body: bytes) -> bytes:
+    """The answer to a request as it stands; the connection stays open until then."""
+    reader, writer = await asyncio.open_connection(line.http.host, line.http.port)
+    head = [request, "Host: localhost", "Content-Type: application/sdp", *(f"{k}: {v}" for k, v in line.token().items())]
+    writer.write("\r\n".join(head).encode() + b"\r\n" + body)
+    answer = await reader.read(65_536)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_a_body_that_breaks_off_in_its_framing_is_a_400(line):
+    answer = await raw(line, "POST /whip HTTP/1.1", b"Transfer-Encoding: chunked\r\n\r\n3\r\nv=0\r\nzz\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_body_that_never_comes_is_not_waited_for(line, monkeypatch):
+    monkeypatch.setattr(whip, "BODY_S", 0.01)
+    answer = await raw(line, "POST /whip HTTP/1.1", b"Content-Length: 900\r\n\r\nv=0\r\n")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert line.refused("too_slow") == 1
+
+
 async def test_only_sdp_is_taken(line):
     response = await line.call(**{"Content-Type": "application/json"})
     assert response.status == 415
@@ -190,7 +214,7 @@ async def test_only_sdp_is_taken(line):
     [
         ({}, "no_token"),
         ({"Authorization": "Basic dXNlcg=="}, "no_token"),
-        ({"Authorization": "Bearer "}, "malformed_token"),
+        ({"Authorization": "Bearer abc"}, "malformed_token"),
         ({"Authorization": "Bearer abc.def"}, "wrong_token"),
         ({"Authorization": "Bearer " + "x" * 4_000}, "malformed_token"),
     ],
