@@ -11,7 +11,7 @@ from gateway.config.webrtc import WebRtcConfig
 from gateway.metrics import GatewayMetrics
 from gateway.runner.browser import Answered, TooManyOffersError, UnknownSessionError
 from gateway.runner.feed import LiveFeed
-from gateway.runner.hub import CallHub
+from gateway.runner.hub import CallHub, NoSlotError
 from gateway.runner.session import CallSession
 from gateway.seams import CallSetup
 from gateway.transports.stream_leg import STREAM_PLAYOUT
@@ -55,6 +55,8 @@ class WebRtcDoor:
         if sum(call.half_open for call in self._calls.values()) >= self._config.max_half_open:
             self._count_bad("too_many_offers")
             raise TooManyOffersError
+        if len(self._calls) >= self._config.max_sessions:
+            raise NoSlotError("max_sessions")
         name = CallId(f"web-{secrets.token_hex(12)}")
         lease = await self._hub.admit(name, agent or self._agent, DOOR)
         call = BrowserCall(

@@ -76,22 +76,22 @@ class Whip:
             try:
                 response = await handler(request, self._origins.check(request))
             except web.HTTPForbidden as error:
-                response = self._refusal(403, "foreign_origin", error.text or "")
+                response = self._bad(403, "foreign_origin", error.text or "")
             except _RefusedError as error:
-                response = self._refusal(error.status, error.reason, str(error))
+                response = self._bad(error.status, error.reason, str(error))
             except BadOfferError as error:
-                response = self._refusal(400, error.reason, str(error))
+                response = self._bad(400, error.reason, str(error))
             except BadTokenError as error:
-                response = self._refusal(403 if error.reason == "wrong_origin" else 401, error.reason, str(error))
+                response = self._bad(403 if error.reason == "wrong_origin" else 401, error.reason, str(error))
                 response.headers["WWW-Authenticate"] = "Bearer"
             except UnknownSessionError:
                 self._ufrags.pop(request.match_info["session"], None)
-                response = self._refusal(404, "unknown_session", "expected the session of a live call, got another")
+                response = _refusal(404, "unknown_session", "expected the session of a live call, got another")
             except TooManyOffersError:
-                response = self._refusal(429, "too_many_offers", "too many offers wait for their connection")
+                response = _refusal(429, "too_many_offers", "too many offers wait for their connection")
                 response.headers["Retry-After"] = _HALF_OPEN_RETRY_S
             except NoSlotError as error:
-                response = self._refusal(503, error.reason, "every agent is busy")
+                response = _refusal(503, error.reason, "every agent is busy")
                 response.headers["Retry-After"] = _NO_SLOT_RETRY_S
             response.headers.update(headers)
             return response
@@ -157,9 +157,13 @@ class Whip:
             response.headers.add("Link", link)
         return response
 
-    def _refusal(self, status: int, reason: str, text: str) -> web.Response:
+    def _bad(self, status: int, reason: str, text: str) -> web.Response:
         self._bad_input.labels(_DOOR, reason).inc()
-        return web.json_response({"error": text.strip(), "reason": reason}, status=status)
+        return _refusal(status, reason, text)
+
+
+def _refusal(status: int, reason: str, text: str) -> web.Response:
+    return web.json_response({"error": text.strip(), "reason": reason}, status=status)
 
 
 def links(servers: Sequence[IceServer]) -> list[str]:

@@ -1,5 +1,7 @@
 """What is read out of the offers of real browsers."""
 
+import re
+
 import pytest
 
 from gateway.rtp.media_plan import StreamIdentity
@@ -124,6 +126,14 @@ def test_the_transport_is_that_of_the_first_stream_of_the_bundle():
     assert offer.bundle == ("1", "0")
     assert offer.ice.ufrag == "data"
     assert offer.ice.candidates == ("7 1 udp 7 192.0.2.7 7000 typ host",)
+
+
+def test_a_stream_that_only_wants_to_be_bundled_has_no_transport():
+    audio, data = CHROMIUM.split("m=application")
+    audio = re.sub("a=(ice-|fingerprint|candidate).*\n", "", audio).replace("m=audio 9", "m=audio 0")
+    text = audio.replace("a=mid:0", "a=mid:0\na=bundle-only") + "m=application" + data
+    offer = read_offer(wire(text))
+    assert (offer.bundle, offer.ice.ufrag) == (("0", "1"), "Yx3+")
 
 
 def test_data_channels_of_another_kind_are_not_taken():

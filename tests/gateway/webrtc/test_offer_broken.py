@@ -41,6 +41,10 @@ BROKEN = {
     "video only": (wire(HEAD + VIDEO), "no_audio"),
     "data only": (wire(HEAD + DATA), "no_audio"),
     "audio refused by the browser itself": (wire(CHROMIUM.replace("m=audio 9", "m=audio 0")), "no_audio"),
+    "audio for a bundle that has none of it": (
+        wire(CHROMIUM.replace("m=audio 9", "m=audio 0").replace("a=mid:0", "a=mid:9\na=bundle-only")),
+        "no_audio",
+    ),
     "inactive audio": (wire(CHROMIUM.replace("a=sendrecv", "a=inactive")), "no_audio"),
     "plain RTP": (wire(CHROMIUM.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP")), "no_dtls"),
     "codecs of others": (wire(re.sub("SAVPF .*", "SAVPF 9 13 110", CHROMIUM)), "no_codec"),
@@ -107,7 +111,9 @@ def test_no_cut_or_change_of_a_real_offer_raises_anything_else(text, data):
     _read(bytes(body))
 
 
-@given(st.lists(st.sampled_from(sorted({*CHROMIUM.split("\n"), *FIREFOX.split("\n"), *VIDEO.split("\n")})), max_size=60))
+@given(
+    st.lists(st.sampled_from(sorted({*CHROMIUM.split("\n"), *FIREFOX.split("\n"), *VIDEO.split("\n")})), max_size=60)
+)
 def test_no_order_of_lines_raises_anything_else(lines):
     _read(wire("\n".join(["v=0", "o=- 1 1 IN IP4 0.0.0.0", *lines, ""])))
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -81,7 +81,7 @@ class Line:
     registry: CollectorRegistry
 
     def token(self, **claims: Any) -> dict[str, str]:
-        told = PageClaims(**({"expires_unix_s": int(NOW_UNIX_S) + 60, "nonce": "page7"} | claims))
+        told = replace(PageClaims(int(NOW_UNIX_S) + 60, "page7"), **claims)
         return {"Authorization": f"Bearer {sign(self.config.token_key, told)}"}
 
     async def call(self, body: bytes = wire(CHROMIUM), **headers: str) -> Any:
@@ -183,7 +183,12 @@ async def test_a_pressed_body_is_not_unpacked(line):
 async def raw(line: Line, request: str, body: bytes) -> bytes:
     """The answer to a request as it stands; the connection stays open until then."""
     reader, writer = await asyncio.open_connection(line.http.host, line.http.port)
-    head = [request, "Host: localhost", "Content-Type: application/sdp", *(f"{k}: {v}" for k, v in line.token().items())]
+    head = [
+        request,
+        "Host: localhost",
+        "Content-Type: application/sdp",
+        *(f"{k}: {v}" for k, v in line.token().items()),
+    ]
     writer.write("\r\n".join(head).encode() + b"\r\n" + body)
     answer = await reader.read(65_536)
     writer.close()
@@ -191,15 +196,15 @@ async def raw(line: Line, request: str, body: bytes) -> bytes:
     return answer
 
 
-async def test_a_body_that_breaks_off_in_its_framing_is_a_400(line):
+async def test_a_body_with_broken_framing_is_a_400(line):
     answer = await raw(line, "POST /whip HTTP/1.1", b"Transfer-Encoding: chunked\r\n\r\n3\r\nv=0\r\nzz\r\n")
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.split()[1] == b"400"
 
 
 async def test_a_body_that_never_comes_is_not_waited_for(line, monkeypatch):
     monkeypatch.setattr(whip, "BODY_S", 0.01)
     answer = await raw(line, "POST /whip HTTP/1.1", b"Content-Length: 900\r\n\r\nv=0\r\n")
-    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert answer.split()[1] == b"408"
     assert line.refused("too_slow") == 1
 
 
@@ -291,6 +296,7 @@ async def test_a_full_house_says_when_to_come_back(line, error, status, reason):
     assert response.status == status
     assert int(response.headers["Retry-After"]) > 0
     assert (await response.json())["reason"] == reason
+    assert line.refused(reason) == 0  # nothing was wrong with it, and the door has its own count
 
 
 async def test_a_session_takes_another_offer_without_a_token(line):
