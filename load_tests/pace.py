@@ -21,14 +21,21 @@ _EDGE_S = 0.1  # up to here, silence at an edge of the window may be the next pa
 
 
 class Pace:
-    """One stream at its receiver. Only what arrives between ``begin`` and ``end`` counts."""
+    """One stream at its receiver. Only what arrives between ``begin`` and ``end`` counts.
+
+    ``sparse``: the sender leaves out packets while it has nothing to say (RFC 7587 §3.1.3), so that silence is nothing
+    missing; packets that were lost still are.
+    """
 
     __slots__ = (
         "_first_at",
         "_holes",
         "_last_at",
+        "_packet_samples",
         "_position",
+        "_rate_hz",
         "_sequence",
+        "_sparse",
         "_ssrc",
         "_timestamp",
         "begin",
@@ -41,7 +48,10 @@ class Pace:
         "transits_s",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, rate_hz: int = RATE_HZ, *, sparse: bool = False) -> None:
+        self._rate_hz = rate_hz
+        self._packet_samples = round(rate_hz * PACKET_S)
+        self._sparse = sparse
         self.begin = inf
         self.end = inf
         self.transits_s = array("d")
@@ -70,10 +80,10 @@ class Pace:
         else:
             step = (sequence - self._sequence + 0x8000 & 0xFFFF) - 0x8000
             moved = (timestamp - self._timestamp + 0x8000_0000 & 0xFFFF_FFFF) - 0x8000_0000
-            left_out = moved // PACKET_SAMPLES - step
+            left_out = moved // self._packet_samples - step
             if ssrc != self._ssrc or not -_MAX_STEP < step < _MAX_STEP or (step > 0 > left_out):
                 self.restarts += 1
-                self._position += round((at - self._last_at) * RATE_HZ)  # as if it had been on time
+                self._position += round((at - self._last_at) * self._rate_hz)  # as if it had been on time
             elif step > 0:
                 if step > 1:
                     self.lost += step - 1
@@ -85,7 +95,7 @@ class Pace:
                 return
         self._ssrc, self._sequence, self._timestamp = ssrc, sequence, timestamp
         self._last_at = at
-        self.transits_s.append(at - self._position / RATE_HZ)
+        self.transits_s.append(at - self._position / self._rate_hz)
 
     def _note_old(self, sequence: int, moved: int, at: float) -> None:
         """A packet at or behind the newest: one that was overtaken, or one that came before."""
@@ -93,7 +103,7 @@ class Pace:
             self._holes.remove(sequence)
             self.lost -= 1
             self.reordered += 1
-            self.transits_s.append(at - (self._position + moved) / RATE_HZ)
+            self.transits_s.append(at - (self._position + moved) / self._rate_hz)
         else:
             self.duplicated += 1
 
@@ -102,6 +112,8 @@ class Pace:
         """Packets that should have come in the window: lost, left out, and not sent at its edges."""
         if self._ssrc < 0:
             return max(0, int((self.end - self.begin) / PACKET_S)) if self.begin < inf else 0
+        if self._sparse:
+            return self.lost
         edges_s = (self._first_at - self.begin, self.end - self._last_at)
         return self.lost + self.skipped + sum(int(edge_s / PACKET_S) for edge_s in edges_s if edge_s > _EDGE_S)
 

@@ -2,22 +2,20 @@
 
 import asyncio
 import socket
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from load_tests.generator import WARM_UP_S, DialError, Plan
+from load_tests.asking import SEARCH_S, find_chunk_ends, shifts_of
+from load_tests.generator import DialError, Plan
 from load_tests.pace import PaceFigures
-from load_tests.schedule import CHUNK_MS, FRAMES_PER_CHUNK, Questions
-from load_tests.sip_caller import SEARCH_ROUNDS, SipCaller, open_media_socket
+from load_tests.schedule import Questions
+from load_tests.sip_caller import SipCaller, open_media_socket
 from load_tests.sip_signalling import SipCall, SipPhone
 from load_tests.sip_text import Address, SipTextError, media_address, pcmu_offer
 from load_tests.tally import Tally
 
 HOST = "127.0.0.1"
 HANG_UPS_AT_ONCE = 16
-_SEARCH_S = SEARCH_ROUNDS * FRAMES_PER_CHUNK * CHUNK_MS / 1_000 + 3
-_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class SipFigures:
 class SipDoor:
     """Dials as a trunk does. A ``load_tests.generator.Door``."""
 
-    extra_s = _SEARCH_S
+    extra_s = SEARCH_S
 
     def __init__(self, plan: Plan, target: Address, tally: Tally, credentials: tuple[str, str] | None = None) -> None:
         self._plan = plan
@@ -78,17 +76,7 @@ class SipDoor:
         return caller
 
     async def warm_up(self, callers: Sequence[SipCaller]) -> None:
-        """Let the calls become steady, and find out where the gateway's chunks end."""
-        await asyncio.sleep(WARM_UP_S)
-        for caller in callers:
-            caller.search()
-        for _ in range(round((_SEARCH_S - 1) / _POLL_S)):
-            if not any(caller.searching for caller in callers):
-                break
-            await asyncio.sleep(_POLL_S)
-        for caller in callers:
-            caller.stop_search()
-        await asyncio.sleep(self._plan.answer_ms / 1_000 + CHUNK_MS / 1_000)  # the last answer is over, too
+        await find_chunk_ends(callers, self._plan.answer_ms)
 
     async def hang_up(self, callers: Sequence[SipCaller]) -> None:
         gate = asyncio.Semaphore(HANG_UPS_AT_ONCE)
@@ -103,10 +91,9 @@ class SipDoor:
     def figures(self) -> SipFigures:
         """Once all calls have ended."""
         callers = self._callers
-        shifts = Counter("none" if caller.shift_frames is None else str(caller.shift_frames) for caller in callers)
         return SipFigures(
             PaceFigures.of(caller.pace for caller in callers),
-            dict(sorted(shifts.items())),
+            shifts_of(callers),
             sum(caller.rtcp for caller in callers),
             sum(caller.garbage for caller in callers),
             sum(caller.socket_errors for caller in callers),

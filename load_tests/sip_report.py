@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from load_tests.asking import chunk_ends
 from load_tests.figures import ms_per_call_second
 from load_tests.report import Report, as_ms
 from load_tests.sip_door import SipFigures
@@ -75,10 +76,3 @@ class SipReport(Report):
                 + ("" if ratio is None else f"; the gateway takes {ratio:.1f} times that"),
             ),
         ]
-
-
-def chunk_ends(shifts: dict[str, int]) -> str:
-    """For people: whether the gateway's chunks end where the caller's do."""
-    usual, unknown = shifts.get("0", 0), shifts.get("none", 0)
-    elsewhere = sum(shifts.values()) - usual - unknown
-    return f"with the caller's for {usual} calls, elsewhere for {elsewhere}, never found for {unknown}"

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gateway.rtp.transcode import Transcode, WireCodec, decoder, encoder
+from gateway.rtp.transcode import conversion
 from wire.audio.codecs import Codec
 from wire.audio.g711 import decode
 
@@ -25,20 +25,6 @@ class Sink(Protocol):
         """Play bytes of the sink's codec after what is queued."""
 
 
-def between(source: Codec, target: Codec) -> Transcode | None:
-    """What turns audio of one leg's codec into another's; None when they are the same.
-
-    May have a state: for one stream, in order.
-    """
-    if source is target:
-        return None
-    if target.bytes_per_sample == 1:
-        return encoder(WireCodec(target.value), source)
-    if source.bytes_per_sample == 1:
-        return decoder(WireCodec(source.value), target)
-    raise ValueError(f"expected G.711 on one side at least, got {source.value} and {target.value}")
-
-
 class Relay:
     """One direction. Packets come when the network brings them, and leave by the tick of the other call.
 
@@ -49,7 +35,7 @@ class Relay:
     __slots__ = ("_cushion", "_sink", "_target", "_transcode", "dropped_samples")
 
     def __init__(self, source: Codec, target: Codec, sink: Sink) -> None:
-        self._transcode = between(source, target)
+        self._transcode = conversion(source, target)
         self._sink = sink
         self._target = target
         self._cushion = target.silence * (target.sample_rate_hz * CUSHION_MS // 1_000)

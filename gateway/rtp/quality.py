@@ -1,16 +1,17 @@
-"""How good a call sounded, estimated from its delay and loss: the E-model, simplified.
+"""How good a call sounded: the E-model (``e_model``) with what a gateway can measure, its delay and its loss.
 
-ITU-T G.107 (06/2015) with all parameters at their defaults but three: absolute delay, packet loss and the codec.
-Then ``Ro - Is`` is 93.2 and ``R = 93.2 - Id - Ie,eff``. ``Id`` is the piecewise line that R. G. Cole and
-J. H. Rosenbluth fitted to the model ("Voice over IP performance monitoring", ACM SIGCOMM CCR 31-2, 2001), for calls
-without echo. ``Ie,eff`` is equation 7-29 of G.107 with the planning values of G.113, appendix I.
+Everything else is at the model's defaults. Delay counts as one-way delay, as half of the round trip and as the
+delay of an echo 65 dB down, so that 150 ms cost 3.7 points, 400 ms 31 (the curve of G.114).
+
+Codecs enter by the planning values of ITU-T G.113, appendix I. Those of the narrow-band scale exist for G.711 only,
+among ours. G.722 and Opus carry more of a voice than a telephone and have values on other scales (G.107.1, G.107.2)
+or none at all; here they count as G.711 with concealment, so that calls can be compared for what their networks did
+to them, and not for how rich they sound.
 """
 
 from dataclasses import dataclass
 
-BEST_R = 93.2
-_WORST_IE = 95.0
-_CONVERSATION_SUFFERS_MS = 177.3  # Cole and Rosenbluth: from here on people talk into one another
+from gateway.rtp.e_model import Connection, mean_opinion, rating_factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,11 @@ class Impairment:
 
 
 G711_WITH_CONCEALMENT = Impairment(equipment=0.0, robustness=25.1)
-"""G.711 with a receiver that conceals (G.711 appendix I); also used for G.722.
-
-G.722 has values on the wideband scale only (G.107.1). Rated on this one it compares with the gateway's other calls,
-and not with a MOS-LQ of a wideband test."""
+"""G.711 with a receiver that conceals (G.711 appendix I), random loss; ours does."""
 
 G711_WITHOUT_CONCEALMENT = Impairment(equipment=0.0, robustness=4.3)
+
+BEST_R = rating_factor(Connection())
 
 
 def rating(
@@ -38,20 +38,16 @@ def rating(
     ``burst_ratio`` is the mean length of runs of loss over that of random loss (G.107: 1 to 2, 1 for random).
     """
     delay_ms = max(0.0, delay_s) * 1_000
-    delay_impairment = 0.024 * delay_ms + 0.11 * max(0.0, delay_ms - _CONVERSATION_SUFFERS_MS)
-    loss_percent = 100 * min(1.0, max(0.0, loss))
-    damage = loss_percent / (loss_percent / max(1.0, burst_ratio) + impairment.robustness)
-    effective = impairment.equipment + (_WORST_IE - impairment.equipment) * damage
-    return max(0.0, BEST_R - delay_impairment - effective)
-
-
-def mean_opinion(r: float) -> float:
-    """MOS-CQE of a rating, 1.0 to 4.5 (G.107, annex B; its cubic dips below 1 under R = 6.5, which is cut off)."""
-    if r <= 0:
-        return 1.0
-    if r >= 100:
-        return 4.5
-    return max(1.0, 1 + 0.035 * r + r * (r - 60) * (100 - r) * 7e-6)
+    connection = Connection(
+        talker_echo_ms=delay_ms,
+        round_trip_ms=2 * delay_ms,
+        absolute_ms=delay_ms,
+        equipment=impairment.equipment,
+        robustness=impairment.robustness,
+        loss_percent=100 * min(1.0, max(0.0, loss)),
+        burst_ratio=max(1.0, burst_ratio),
+    )
+    return max(0.0, rating_factor(connection))
 
 
 def estimate_mos(

@@ -11,6 +11,7 @@ path has become longer, or the sender paused with its timestamps, and the stream
 """
 
 from collections import Counter, deque
+from collections.abc import Callable
 
 from gateway.events import KeyPressed
 from gateway.rtp.dtmf_in import DtmfReceiver
@@ -50,7 +51,6 @@ class RtpReceiver:
 
     def __init__(self, config: ReceiverConfig, now: float) -> None:
         self._tick_s = 1 / config.clock_hz
-        self._bytes_per_tick = config.samples_per_tick * config.codec.bytes_per_sample
         self._filler = Filler(config.codec)
         self._keep = self._filler.recent.append
         self._buffer = JitterBuffer()
@@ -79,6 +79,7 @@ class RtpReceiver:
         self._rotated_at = now
         self._too_late = 0
         self._too_fast = 0
+        self._recovered_samples = 0
         self._restarts = 0
         self._past_received = 0
         self._past_lost = 0
@@ -86,6 +87,8 @@ class RtpReceiver:
     def _use(self, config: ReceiverConfig) -> None:
         self._config = config
         self._first_bits = 0x8080 | config.payload_type  # version 2, nothing else; the marker does not matter
+        self._ticks_of = config.ticks_of
+        self._least_bytes = HEADER_BYTES + config.pause_bytes
         self._tones = ToneDetector() if config.find_tones else None
         self._unheard = bytearray()
         self._decode = self._decode_and_listen if config.find_tones else config.decode
@@ -98,7 +101,7 @@ class RtpReceiver:
 
     def receive(self, datagram: bytes, now: float) -> bytes:
         """The audio that became ready: mostly the packet's own, untouched; empty when there is none."""
-        if HEADER_BYTES < len(datagram) <= MAX_PACKET_BYTES:
+        if self._least_bytes < len(datagram) <= MAX_PACKET_BYTES:
             bits, sequence, timestamp, ssrc = read_fixed(datagram)
             if (
                 sequence == self._fast_sequence
@@ -111,7 +114,7 @@ class RtpReceiver:
                     self._transit.update(transit_s)
                     audio = datagram[HEADER_BYTES:]
                     self._fast_sequence = sequence + 1  # 65,536 is never received: a wrap takes the long way
-                    self._next_timestamp = timestamp + len(audio)
+                    self._next_timestamp = timestamp + self._ticks_of(audio)
                     if self._decode is not None:
                         audio = self._decode(audio)
                     self._keep(audio)
@@ -161,7 +164,7 @@ class RtpReceiver:
     @property
     def media_samples(self) -> int:
         """How much audio has been returned."""
-        return (self._next_timestamp - self._timestamp_zero) * self._config.samples_per_tick
+        return self._config.samples_at(self._position)
 
     def report(self) -> Reception | None:
         """What RTCP says of this stream now; begins a new interval. None before the first packet."""
@@ -193,6 +196,7 @@ class RtpReceiver:
             "restarts": self._restarts,
             "concealed_samples": self._filler.concealed_samples,
             "quiet_samples": self._filler.quiet_samples,
+            "recovered_samples": self._recovered_samples,
             "bad": self.bad.total() + self._dtmf.malformed,
             "jitter_s": self._transit.jitter_s,
             "wait_s": self._buffer.wait_s(self._transit.jitter_s),
@@ -325,6 +329,8 @@ class RtpReceiver:
             if now - (self._position + ahead) * self._tick_s < self._least_s:
                 self._restarts += 1
                 audio = self._anchor(timestamp, now)
+            elif kind == _AUDIO and not pause and self._config.recover is not None:
+                audio = self._recover(ahead, payload, self._config.recover)
             else:
                 audio = self._fill(ahead, pause)
         if kind == _NOISE:
@@ -332,7 +338,8 @@ class RtpReceiver:
             self._quiet = True
             return audio
         covered = max(0, -ahead)
-        if covered >= len(payload):
+        ticks = self._ticks_of(payload)
+        if covered >= ticks:
             if not self._is_standing(timestamp, covered, now):
                 self._too_late += 1
                 if self._config.decode is not None:
@@ -342,18 +349,31 @@ class RtpReceiver:
             audio += self._anchor(timestamp, now)
             covered = 0
         self._late_since = None
-        self._quiet = False
+        self._quiet = len(payload) <= self._config.pause_bytes
         if now - self._position * self._tick_s < self._least_s:
             self._too_fast += 1
-            self._next_timestamp += len(payload) - covered  # as if it had never been sent
-            self._timestamp_zero += len(payload) - covered
+            self._next_timestamp += ticks - covered  # as if it had never been sent
+            self._timestamp_zero += ticks - covered
             return audio
-        self._packet_s = len(payload) * self._tick_s
+        self._packet_s = ticks * self._tick_s
         own = payload if self._decode is None else self._decode(payload)
-        own = own[covered * self._bytes_per_tick :] if covered else own
-        self._next_timestamp += len(payload) - covered
+        if covered:
+            position = self._position
+            kept = self._config.samples_at(position + ticks - covered) - self._config.samples_at(position)
+            own = own[len(own) - kept * self._config.codec.bytes_per_sample :]
+        self._next_timestamp += ticks - covered
         self._filler.keep(own)
         return audio + own if audio else own
+
+    def _recover(self, ahead: int, payload: bytes, recover: Callable[[bytes, int], bytes]) -> bytes:
+        """What is missing before ``payload``: its end from what the payload repeats, the rest concealed."""
+        repeated = min(ahead, self._ticks_of(payload))
+        audio = self._fill(ahead - repeated, quiet=False) if ahead > repeated else b""
+        samples = self._advance(repeated)
+        found = recover(payload, samples)
+        self._filler.keep(found)
+        self._recovered_samples += samples
+        return audio + found
 
     def _is_standing(self, timestamp: int, covered: int, now: float) -> bool:
         """Whether packets have been late for so long, and at so even a pace, that they will stay so."""
@@ -392,8 +412,13 @@ class RtpReceiver:
         self._buffer.forget_slowly()
 
     def _fill(self, ticks: int, quiet: bool) -> bytes:
+        return self._filler.fill(self._advance(ticks), quiet or self._numbers is None)
+
+    def _advance(self, ticks: int) -> int:
+        """Let media time pass; how many samples of the leg's codec that is."""
+        before = self._config.samples_at(self._position)
         self._next_timestamp += ticks
-        return self._filler.fill(ticks * self._config.samples_per_tick, quiet or self._numbers is None)
+        return self._config.samples_at(self._position) - before
 
     @property
     def _position(self) -> int:

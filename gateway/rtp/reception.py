@@ -11,9 +11,11 @@ from wire.audio.codecs import Codec
 class ReceiverConfig:
     """What the session description agreed on for one direction.
 
-    An octet of payload must be one tick of the RTP clock, as it is in PCMU, PCMA and G.722
-    (RFC 3551 §4.5). ``decode`` turns a payload into ``codec``, and is None when it already is.
-    ``find_tones`` looks for keys in the audio itself, for peers without ``dtmf_type``.
+    ``ticks_of`` tells how long a payload is on the RTP clock: an octet a tick in PCMU, PCMA and G.722 (RFC 3551
+    §4.5). ``decode`` turns a payload into ``codec``, as much as it is long, and is None when it already is.
+    ``recover`` makes the last samples before a payload of what is repeated in it. A payload of no more than
+    ``pause_bytes`` says that the sender pauses. ``find_tones`` looks for keys in the audio itself, for peers without
+    ``dtmf_type``.
     """
 
     codec: Codec
@@ -22,19 +24,23 @@ class ReceiverConfig:
     dtmf_type: int | None = None
     cn_type: int | None = None
     decode: Callable[[bytes], bytes] | None = None
+    ticks_of: Callable[[bytes], int] = len
+    recover: Callable[[bytes, int], bytes] | None = None
+    pause_bytes: int = 0
     find_tones: bool = False
 
     def __post_init__(self) -> None:
-        if self.codec.sample_rate_hz % self.clock_hz:
-            raise ValueError(f"{self.codec.value} on an RTP clock of {self.clock_hz} Hz, expected whole samples a tick")
-        if self.decode is None and self.samples_per_tick * self.codec.bytes_per_sample != 1:
+        rates = sorted((self.codec.sample_rate_hz, self.clock_hz))
+        if rates[1] % rates[0]:
+            raise ValueError(f"{self.codec.value} on an RTP clock of {self.clock_hz} Hz, expected a multiple of it")
+        if self.decode is None and (self.clock_hz, self.codec.bytes_per_sample) != (self.codec.sample_rate_hz, 1):
             raise ValueError(f"{self.codec.value} without a decoder, expected one octet a tick")
         if self.find_tones and self.codec.sample_rate_hz != TONES_RATE_HZ:
             raise ValueError(f"tones at {self.codec.sample_rate_hz} Hz, expected {TONES_RATE_HZ}")
 
-    @property
-    def samples_per_tick(self) -> int:
-        return self.codec.sample_rate_hz // self.clock_hz
+    def samples_at(self, ticks: int) -> int:
+        """How many samples the first ``ticks`` of a stream are; those between two moments are their difference."""
+        return ticks * self.codec.sample_rate_hz // self.clock_hz
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from gateway.rtp.rtcp_session import RtcpSession
 from gateway.rtp.sender import RtpSender, SenderConfig
 from gateway.rtp.srtp import SrtpSession
 from gateway.rtp.tones import RATE_HZ as TONES_RATE_HZ
-from gateway.rtp.transcode import Transcode, WireCodec, decoder, encoder
+from gateway.rtp.transcode import Decoding, Transcode, WireCodec, decoding, encoder
 from wire.audio.codecs import Codec
 
 TICK_MS = 20
@@ -49,7 +49,7 @@ class MediaStream:
     __slots__ = (
         "_awaits_keys",
         "_credit_ms",
-        "_decode",
+        "_decoding",
         "_due",
         "_effects",
         "_encode",
@@ -92,7 +92,7 @@ class MediaStream:
         self._find_tones = find_tones
         self._on_hold = False
         self._wire = WireCodec(plan.codec)
-        self._decode: Transcode | None = decoder(self._wire, leg)
+        self._decoding: Decoding = decoding(self._wire, leg)
         self._encode: Transcode | None = encoder(self._wire, leg)
         self._session: SrtpSession | None = None  # kept for good: a key that comes back must not begin anew
         self._srtp: SrtpSession | None = None  # what media goes through now
@@ -137,7 +137,10 @@ class MediaStream:
             clock_hz=self._wire.clock_hz,
             dtmf_type=plan.dtmf_in,
             cn_type=plan.cn_in,
-            decode=self._decode,
+            decode=self._decoding.decode,
+            ticks_of=self._decoding.ticks_of,
+            recover=self._decoding.recover,
+            pause_bytes=self._decoding.pause_bytes,
             find_tones=self._find_tones and plan.dtmf_in is None and self._leg.sample_rate_hz == TONES_RATE_HZ,
         )
 
@@ -150,7 +153,7 @@ class MediaStream:
         before, self._plan = self._plan, plan
         if WireCodec(plan.codec) is not self._wire:
             self._wire = WireCodec(plan.codec)
-            self._decode = decoder(self._wire, self._leg)
+            self._decoding = decoding(self._wire, self._leg)
             self._encode = encoder(self._wire, self._leg)
         if plan.security != before.security:
             self._take_keys(plan)

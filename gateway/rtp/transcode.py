@@ -4,14 +4,19 @@ A call keeps its codec from its first packet to its last; a re-INVITE may change
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.rtp.g722 import G722Decoder, G722Encoder
+from gateway.rtp.opus import CLOCK_HZ as OPUS_CLOCK_HZ
+from gateway.rtp.opus import DTX_BYTES, FRAME_SAMPLES, OpusDecoder, OpusEncoder, ticks_of
 from wire.audio.codecs import Codec
 from wire.audio.g711 import decode, encode
 from wire.audio.resample import Resampler
 
 Transcode = Callable[[bytes], bytes]
+
+_SILENT_FRAME = bytes(2 * FRAME_SAMPLES)
 
 
 class WireCodec(StrEnum):
@@ -20,58 +25,97 @@ class WireCodec(StrEnum):
     PCMU = "PCMU"
     PCMA = "PCMA"
     G722 = "G722"
+    OPUS = "opus"
 
     @property
     def clock_hz(self) -> int:
-        return 8_000  # G.722 too: RFC 3551 §4.5.2 keeps an old mistake
+        return OPUS_CLOCK_HZ if self is WireCodec.OPUS else 8_000  # G.722 too: RFC 3551 §4.5.2 keeps an old mistake
 
     @property
     def leg(self) -> Codec:
         """The codec of a leg that needs no or the least work."""
-        return Codec.L16_16K if self is WireCodec.G722 else Codec(self.value)
+        return Codec.L16_16K if self in (WireCodec.G722, WireCodec.OPUS) else Codec(self.value)
 
 
-def decoder(wire: WireCodec, leg: Codec) -> Transcode | None:
-    """What turns payloads into ``leg``; None when they are already. May have a state: for one stream, in order."""
-    if wire.leg is not leg:
-        return _translator(wire.leg, leg) or _Decoding(wire, leg)
-    return G722Decoder().decode if wire is WireCodec.G722 else None
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How payloads become a leg's audio; see ``reception.ReceiverConfig``."""
+
+    decode: Transcode | None
+    ticks_of: Callable[[bytes], int] = len
+    recover: Callable[[bytes, int], bytes] | None = None
+    pause_bytes: int = 0
+
+
+def decoding(wire: WireCodec, leg: Codec) -> Decoding:
+    """What turns payloads into ``leg``; nothing when they are already. May have a state: for one stream, in order."""
+    if wire is WireCodec.OPUS:
+        opus = OpusDecoder()
+        if leg is wire.leg:
+            return Decoding(opus.decode, ticks_of, opus.recover, DTX_BYTES)
+        convert = _Converting(wire.leg, leg)
+        return Decoding(
+            lambda payload: convert(opus.decode(payload)),
+            ticks_of,
+            pause_bytes=DTX_BYTES,
+        )
+    expand = G722Decoder().decode if wire is WireCodec.G722 else None
+    return Decoding(_joined(expand, conversion(wire.leg, leg)))
 
 
 def encoder(wire: WireCodec, leg: Codec) -> Transcode | None:
-    """The way back, for whole packets of 10 ms or more."""
-    if wire.leg is not leg:
-        return _translator(leg, wire.leg) or _Encoding(wire, leg)
-    return G722Encoder().encode if wire is WireCodec.G722 else None
+    """The way back, for whole packets: of 20 ms for Opus, of 10 ms or more for the others."""
+    compress: Transcode | None = None
+    if wire is WireCodec.G722:
+        compress = G722Encoder().encode
+    elif wire is WireCodec.OPUS:
+        compress = _QuietOpus()
+    return _joined(conversion(leg, wire.leg), compress)
 
 
-def _translator(source: Codec, target: Codec) -> Transcode | None:
-    """G.711 of one law to the other, octet by octet."""
-    if source.bytes_per_sample + target.bytes_per_sample != 2:
+def _joined(first: Transcode | None, then: Transcode | None) -> Transcode | None:
+    if first is None or then is None:
+        return first or then
+    return lambda payload: then(first(payload))
+
+
+def conversion(source: Codec, target: Codec) -> Transcode | None:
+    """What turns audio of one leg's codec into another's; None between equals. May have a state."""
+    if source is target:
         return None
-    table = encode(target, decode(source, bytes(range(256))))
-    return lambda payload: payload.translate(table)
+    if source.bytes_per_sample + target.bytes_per_sample == 2:  # G.711 of one law to the other, octet by octet
+        table = encode(target, decode(source, bytes(range(256))))
+        return lambda payload: payload.translate(table)
+    return _Converting(source, target)
 
 
-class _Decoding:
-    def __init__(self, wire: WireCodec, leg: Codec) -> None:
-        self._expand = G722Decoder().decode if wire is WireCodec.G722 else None
-        self._source = wire.leg
-        self._leg = leg
-        self._resampler = Resampler(wire.leg.sample_rate_hz, leg.sample_rate_hz)
+class _Converting:
+    """By way of samples, at another rate."""
 
-    def __call__(self, payload: bytes) -> bytes:
-        expanded = payload if self._expand is None else self._expand(payload)
-        return encode(self._leg, self._resampler.push(decode(self._source, expanded)))
-
-
-class _Encoding:
-    def __init__(self, wire: WireCodec, leg: Codec) -> None:
-        self._compress = G722Encoder().encode if wire is WireCodec.G722 else None
-        self._leg = leg
-        self._target = wire.leg
-        self._resampler = Resampler(leg.sample_rate_hz, wire.leg.sample_rate_hz)
+    def __init__(self, source: Codec, target: Codec) -> None:
+        self._source = source
+        self._target = target
+        self._resampler = Resampler(source.sample_rate_hz, target.sample_rate_hz)
 
     def __call__(self, payload: bytes) -> bytes:
-        samples = encode(self._target, self._resampler.push(decode(self._leg, payload)))
-        return samples if self._compress is None else self._compress(samples)
+        return encode(self._target, self._resampler.push(decode(self._source, payload)))
+
+
+class _QuietOpus:
+    """Encodes what is to be heard. Silence, most of a call, is encoded until the decoder has settled, then repeated."""
+
+    _SETTLED_FRAMES = 10
+
+    def __init__(self) -> None:
+        self._encode = OpusEncoder().encode
+        self._silent_frames = 0
+        self._silence = b""
+
+    def __call__(self, pcm: bytes) -> bytes:
+        if pcm != _SILENT_FRAME:
+            self._silent_frames = 0
+            return self._encode(pcm)
+        if self._silent_frames < self._SETTLED_FRAMES:
+            self._silent_frames += 1
+            self._silence = self._encode(pcm)
+        return self._silence

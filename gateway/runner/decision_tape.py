@@ -29,8 +29,8 @@ class DecisionTape:
             del self._packed[: _RECORD.size]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """As the API shows them, oldest first."""
-        return map(_show, _RECORD.iter_unpack(self._packed))
+        """As the API shows them, oldest first: those that there are now, however long the reader takes."""
+        return map(_show, _RECORD.iter_unpack(bytes(self._packed)))
 
 
 def decision_json(note: NoteDecision) -> dict[str, Any]:

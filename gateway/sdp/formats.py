@@ -24,14 +24,16 @@ class MediaCodec(StrEnum):
     PCMU = "PCMU"
     PCMA = "PCMA"
     G722 = "G722"
+    OPUS = "opus"
+    """In browsers only so far: a telephone that speaks it speaks G.722 too."""
 
     @property
     def payload_type(self) -> int:
-        """The static one (RFC 3551 §6)."""
+        """The static one (RFC 3551 §6); of Opus, which has none, the one browsers use."""
         return _STATIC[self]
 
 
-_STATIC = {MediaCodec.PCMU: 0, MediaCodec.PCMA: 8, MediaCodec.G722: 9}
+_STATIC = {MediaCodec.PCMU: 0, MediaCodec.PCMA: 8, MediaCodec.G722: 9, MediaCodec.OPUS: 111}
 _WITHOUT_RTPMAP = {0: "pcmu", 8: "pcma", 9: "g722", CN_TYPE: "cn"}
 _CODECS = {codec.value.lower(): codec for codec in MediaCodec}
 

@@ -23,7 +23,7 @@ from wire.bus.seam import Lease
 
 log = structlog.get_logger()
 
-LEG_CODECS = {MediaCodec.PCMU: Codec.PCMU, MediaCodec.PCMA: Codec.PCMA}
+LEG_CODECS = {MediaCodec.OPUS: Codec.L16_16K, MediaCodec.PCMU: Codec.PCMU, MediaCodec.PCMA: Codec.PCMA}
 """In which codec a call's audio crosses the bus."""
 
 DEAD_S = 4.0  # Chromium checks the path every 2.5 s at the latest and sends media every 0.02 to 0.4 s

@@ -112,12 +112,14 @@ class BrowserPath:
         """Find our candidates; from now on datagrams arrive."""
         await self._gatherer.gather()
         for protocol in self._connection._protocols:
-            protocol.datagram_received = partial(self._receive, protocol, protocol.datagram_received)
+            receive = partial(self._receive, protocol, protocol.datagram_received)
+            protocol.datagram_received = receive  # type: ignore[method-assign]
 
     @property
     def credentials(self) -> tuple[str, str]:
         """Our ICE user name fragment and password."""
         parameters = self._gatherer.getLocalParameters()
+        assert parameters.usernameFragment and parameters.password, "drawn when the gatherer was made"
         return parameters.usernameFragment, parameters.password
 
     def candidates(self) -> tuple[str, ...]:
@@ -176,6 +178,7 @@ class BrowserPath:
 
     def _keys(self) -> SrtpKeys:
         ssl = self._dtls._ssl
+        assert ssl is not None, "the handshake is over"
         suite = DTLS_PROFILES[ssl.get_selected_srtp_profile().decode()]
         material = ssl.export_keying_material(DTLS_EXPORTER_LABEL, exported_bytes(suite))
         local, remote = split_exported(suite, bytes(material), client=self._dtls._role == "client")

@@ -11,7 +11,8 @@ pytest.importorskip("uvloop", reason="the load tests run where uvloop does")
 import uvloop
 
 from gateway.config.sip import load_sip
-from load_tests import generator, sip_door, sip_flood
+from load_tests import asking, generator, sip_flood
+from load_tests.asking import chunk_ends
 from load_tests.command import measure
 from load_tests.generator import Observed, Plan
 from load_tests.loopback import NotLoopbackError
@@ -19,7 +20,7 @@ from load_tests.report import Machine
 from load_tests.rtp_spray import KINDS, foreign_packet, foreign_packets, spray
 from load_tests.sip_door import SipDoor
 from load_tests.sip_flood import Flooded, FloodPlan, flood
-from load_tests.sip_report import SipReport, chunk_ends
+from load_tests.sip_report import SipReport
 from load_tests.stack import SIP_PASSWORD, SIP_USER, rtp_ports, sip_environment
 from load_tests.udp_floor import Floor, measure_floor
 from tests.load.stub_uas import HOST, Manners, StubInThread
@@ -30,7 +31,7 @@ CHALLENGE = 'Digest realm="stub", nonce="abc", qop="auth", algorithm=SHA-256'
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A phone needs no time to become steady."""
-    monkeypatch.setattr(sip_door, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(asking, "WARM_UP_S", 0.0)
     monkeypatch.setattr(generator, "ANSWER_LIMIT_S", 0.3)
     monkeypatch.setattr(generator, "SETTLE_S", 0.0)
     monkeypatch.setattr(sip_flood, "LINGER_S", 0.2)
@@ -75,7 +76,7 @@ def test_packets_that_a_phone_loses_are_missing() -> None:
 
 
 def test_a_phone_that_never_answers_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sip_door, "_SEARCH_S", 1.5)
+    monkeypatch.setattr(asking, "SEARCH_S", 1.5)
     body = run(Manners(deaf=True), calls=2).as_json()
     assert body["answers_missing"] == body["questions"] > 0
     assert body["chunk_shift_frames"] == {"none": 2}

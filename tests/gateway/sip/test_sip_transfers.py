@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.rtp.bridge import between
 from gateway.rtp.call_progress import congestion, hold, ringback
+from gateway.rtp.transcode import conversion
 from gateway.sip.identity import user_of
 from gateway.sip.params import Params
 from gateway.sip.ua.effects import (
@@ -117,7 +117,7 @@ async def test_a_bridge_speaks_to_each_side_in_its_own_codec():
         line.worker.use_tool(id, "transfer", to=str(target.uri))
         callee = (await target.told(CallConfirmed)).call
         caller.say(call, CALLER_SPEECH)
-        there = between(Codec.PCMU, Codec.PCMA)
+        there = conversion(Codec.PCMU, Codec.PCMA)
         assert there is not None
         await target.heard(callee, lambda heard: there(CALLER_SPEECH[:800]) in heard)
 

@@ -26,7 +26,6 @@ export class ListPage implements Page {
   private readonly numbers = h("dl", { class: "call-numbers list-numbers" });
   private readonly older: HTMLButtonElement;
   private readonly ticker: number;
-  private tab: Tab;
   private live: CallSummary[] = [];
   private liveAtMs = 0;
   private liveKnown = false;
@@ -35,7 +34,6 @@ export class ListPage implements Page {
 
   constructor(shell: Shell, tab: Tab) {
     this.shell = shell;
-    this.tab = tab;
     const open = (call: string) => shell.go(`/console/calls/${encodeURIComponent(call)}`);
     this.tables = {
       live: new CallTable("Live calls", LIVE_COLUMNS, "age", true, open),
@@ -87,7 +85,6 @@ export class ListPage implements Page {
   }
 
   private choose(tab: Tab): void {
-    this.tab = tab;
     for (const name of ["live", "past"] as const) {
       this.tabs[name].setAttribute("aria-selected", String(name === tab));
       this.tabs[name].tabIndex = name === tab ? 0 : -1;

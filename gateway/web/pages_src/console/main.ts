@@ -1,6 +1,5 @@
 /** The operator console. */
 
-import "../shared/theme.css";
 import "./console.css";
 import { NoSession, Refused, calls, logout } from "./api";
 import { CallPage } from "./call_page";

@@ -1,14 +1,15 @@
 /** How the line was: estimated MOS, loss, jitter and round trip over the call, each as a small plot with its last value. */
 
+import type { QualityEvent } from "../shared/events";
 import { fill, h } from "./dom";
 import { mos, mosGrade, percent, span } from "./format";
-import type { Quality, Story } from "./story";
+import type { Story } from "./story";
 import { begin, colours, onThemeChange } from "./surface";
 
 interface Measure {
   name: string;
   unit: string;
-  of(quality: Quality): number | null;
+  of(quality: QualityEvent): number | null;
   show(value: number | null): string;
   /** The range of the plot's height; it grows when values leave it. */
   low: number;
@@ -77,7 +78,7 @@ export class QualityPanel {
   }
 }
 
-function drawSpark(canvas: HTMLCanvasElement, measure: Measure, all: Quality[], endS: number): void {
+function drawSpark(canvas: HTMLCanvasElement, measure: Measure, all: QualityEvent[], endS: number): void {
   const frame = begin(canvas);
   if (!frame) return;
   const { paint, width, height } = frame;

@@ -5,22 +5,20 @@
  * feed tells the whole call again when it reconnects, and a watcher that was too slow fetches what it missed.
  */
 
-import type { CallEvent, CallSummary } from "../shared/events";
+import type { CallEvent, CallSummary, DecisionEvent, QualityEvent, ReplyEvent, TurnEnd, TurnEvent, WordsEvent } from "../shared/events";
 import { Levels } from "./levels";
 
-type Named<N extends CallEvent["event"]> = Extract<CallEvent, { event: N }>;
-export type Decision = Named<"decision">;
-export type Words = Named<"words">;
-export type Reply = Named<"reply">;
-export type Quality = Named<"quality">;
-export type TurnEvent = Named<"turn">;
+/** A gateway that lowers the agent's voice before it decides tells when it did. */
+interface Ducked {
+  duck_at_s?: number | null;
+}
 
 export interface Turn {
   turn: number;
   openS: number | null;
   audibleS: number | null;
   endS: number | null;
-  end: TurnEvent["end"];
+  end: TurnEnd | null;
   generatedS: number;
   sentS: number;
   heardS: number;
@@ -45,7 +43,7 @@ export interface Cell {
   startS: number;
   endS: number;
   kind: CellKind;
-  decision: Decision | null;
+  decision: DecisionEvent | null;
 }
 
 const DEFAULT_CHUNK_S = 0.4;
@@ -55,16 +53,16 @@ export class Story {
   detail: Record<string, unknown> | null = null;
   readonly caller = new Levels();
   readonly agent = new Levels();
-  readonly decisions = new Map<number, Decision>();
+  readonly decisions = new Map<number, DecisionEvent>();
   readonly missing = new Map<number, number>();
   readonly turns = new Map<number, Turn>();
-  readonly replies = new Map<number, Reply>();
-  readonly qualities = new Map<number, Quality>();
-  readonly agentWords = new Map<number, Words>();
-  readonly callerWords = new Map<number, Words>();
+  readonly replies = new Map<number, ReplyEvent>();
+  readonly qualities = new Map<number, QualityEvent>();
+  readonly agentWords = new Map<number, WordsEvent>();
+  readonly callerWords = new Map<number, WordsEvent>();
   readonly moments = new Map<string, Moment>();
   /** What the caller is saying right now, as far as it is understood. */
-  callerInterim: Words | null = null;
+  callerInterim: WordsEvent | null = null;
   late = 0;
   /** Grows with everything that the transcript, the replies or the facts show (not with levels and decisions). */
   version = 0;
@@ -163,20 +161,20 @@ export class Story {
   }
 
   /** The transcript in the order in which it was spoken. */
-  wordsInOrder(): Words[] {
+  wordsInOrder(): WordsEvent[] {
     const all = [...this.callerWords.values(), ...this.agentWords.values()];
     if (this.callerInterim) all.push(this.callerInterim);
     return all.sort((a, b) => this.spokenAtS(a) - this.spokenAtS(b));
   }
 
   /** When an entry of the transcript began: an agent's turn when it became audible, not when it was written down. */
-  spokenAtS(words: Words): number {
+  spokenAtS(words: WordsEvent): number {
     if (words.voice === "caller") return words.at_s;
     const turn = this.turns.get(words.turn);
     return turn?.audibleS ?? turn?.openS ?? words.at_s;
   }
 
-  private applyDecision(decision: Decision): void {
+  private applyDecision(decision: DecisionEvent): void {
     if (!this.decisions.has(decision.index) && decision.late) this.late += 1;
     this.decisions.set(decision.index, decision);
     this.missing.delete(decision.index);
@@ -185,7 +183,7 @@ export class Story {
     this.reach(decision.at_s);
   }
 
-  private applyWords(words: Words): void {
+  private applyWords(words: WordsEvent): void {
     if (words.voice === "agent") {
       const known = this.agentWords.get(words.turn);
       if (!known?.final || words.final) this.agentWords.set(words.turn, words);
@@ -198,7 +196,7 @@ export class Story {
     this.reach(words.at_s);
   }
 
-  private applyTurn(event: TurnEvent): void {
+  private applyTurn(event: TurnEvent & Ducked): void {
     const turn = this.turns.get(event.turn) ?? newTurn(event.turn);
     if (event.state === "open") turn.openS = event.at_s;
     else if (event.state === "audible") turn.audibleS = event.at_s;
@@ -226,7 +224,7 @@ export class Story {
   }
 }
 
-function completeS(decision: Decision): number {
+function completeS(decision: DecisionEvent): number {
   return decision.at_s - decision.age_s;
 }
 
@@ -236,7 +234,7 @@ function newTurn(turn: number): Turn {
 }
 
 /** Lost and late say that something went wrong, so they go before what was decided. */
-function kindOf(decision: Decision | null, ducks: Turn[], startS: number, endS: number): CellKind {
+function kindOf(decision: DecisionEvent | null, ducks: Turn[], startS: number, endS: number): CellKind {
   if (!decision) return "lost";
   if (decision.late) return "late";
   if (ducks.some((turn) => (turn.duckS ?? 0) < endS && (turn.endS ?? 0) > startS)) return "ducked";

@@ -1,9 +1,9 @@
 /** What both said, in the order in which it was spoken; what the caller did not hear is struck through. */
 
-import { fill, h, isAtEnd, spoken } from "./dom";
-import { type Child } from "./dom";
+import type { WordsEvent } from "../shared/events";
+import { type Child, fill, h, isAtEnd, spoken } from "./dom";
 import { moment, span } from "./format";
-import type { Moment, Story, Turn, Words } from "./story";
+import type { Moment, Story, Turn } from "./story";
 
 export class Transcript {
   readonly element: HTMLElement;
@@ -49,7 +49,7 @@ export class Transcript {
     if (top < scrollTop || top + current.offsetHeight > scrollTop + clientHeight) this.list.scrollTop = top - clientHeight / 3;
   }
 
-  private entry(words: Words): HTMLElement {
+  private entry(words: WordsEvent): HTMLElement {
     const atS = this.story.spokenAtS(words);
     const turn = words.voice === "agent" ? this.story.turns.get(words.turn) : undefined;
     return h(
@@ -71,7 +71,7 @@ export class Transcript {
 }
 
 /** Heard words, then unheard ones struck through and said to be so. */
-function spokenWords(words: Words): Child[] {
+function spokenWords(words: WordsEvent): Child[] {
   if (words.voice === "caller" || words.heard === null || !words.final) return [words.text];
   if (!words.cut) return [words.heard || words.text];
   return [words.heard, words.heard && " ", spoken("(not heard: "), h("s", { class: "unheard" }, words.cut), spoken(")")];

@@ -1,8 +1,9 @@
 /** Where the time of each reply went: one stacked bar per reply, from the caller's last word to our first sample at his ear. */
 
+import type { ReplyEvent } from "../shared/events";
 import { fill, h, isAtEnd, spoken } from "./dom";
 import { moment, ms, percent, quantile, span } from "./format";
-import type { Reply, Story } from "./story";
+import type { Story } from "./story";
 
 interface Part {
   code: string;
@@ -79,7 +80,7 @@ export class Waterfall {
     if (stays) this.body.scrollTop = this.body.scrollHeight;
   }
 
-  private bars(replies: Reply[], longestS: number): HTMLElement {
+  private bars(replies: ReplyEvent[], longestS: number): HTMLElement {
     const stepS = [0.1, 0.2, 0.5, 1, 2, 5, 10].find((step) => longestS / step <= 6) ?? 30;
     const wholeS = Math.max(stepS, Math.ceil(longestS / stepS) * stepS);
     const ticks = h("div", { class: "ticks", "aria-hidden": "true" });
@@ -96,7 +97,7 @@ export class Waterfall {
     );
   }
 
-  private row(reply: Reply, wholeS: number): HTMLElement {
+  private row(reply: ReplyEvent, wholeS: number): HTMLElement {
     const bar = h("span", { class: "bar", "aria-hidden": "true" });
     for (const [name, seconds] of reply.parts) {
       if (seconds <= 0) continue;
@@ -119,7 +120,7 @@ export class Waterfall {
   }
 }
 
-function keyItem(name: string, replies: Reply[]): HTMLElement {
+function keyItem(name: string, replies: ReplyEvent[]): HTMLElement {
   const median = quantile(replies.map((reply) => partOf(reply, name)), 0.5) ?? 0;
   return h(
     "li",
@@ -130,7 +131,7 @@ function keyItem(name: string, replies: Reply[]): HTMLElement {
   );
 }
 
-function table(replies: Reply[]): HTMLElement {
+function table(replies: ReplyEvent[]): HTMLElement {
   const heads = ["Turn", "At", ...NAMES.map((name) => PARTS[name]?.name ?? name), "Total", "Residual"];
   return h(
     "table",
@@ -155,15 +156,15 @@ function table(replies: Reply[]): HTMLElement {
   );
 }
 
-function partOf(reply: Reply, name: string): number {
+function partOf(reply: ReplyEvent, name: string): number {
   return reply.parts.find(([part]) => part === name)?.[1] ?? 0;
 }
 
-function residualOf(reply: Reply): number {
+function residualOf(reply: ReplyEvent): number {
   return reply.total_s - reply.parts.reduce((sum, [, seconds]) => sum + seconds, 0);
 }
 
-function inWords(reply: Reply): string {
+function inWords(reply: ReplyEvent): string {
   const parts = reply.parts.filter(([, seconds]) => seconds > 0).map(([name, seconds]) => `${PARTS[name]?.name ?? name} ${ms(seconds)}`);
   const residual = `residual ${ms(residualOf(reply))}`;
   return `Turn ${reply.turn} at ${moment(reply.at_s)}: total ${ms(reply.total_s)} milliseconds; ${parts.join(", ")}; ${residual}. Show it on the timeline.`;
