@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -17,17 +18,27 @@ from gateway.config.sip import SipConfig
 from gateway.config.webrtc import WebRtcConfig
 from gateway.metrics import GatewayMetrics
 from gateway.runner.decision_log import DecisionLog
+from gateway.runner.feed import LiveFeed
 from gateway.runner.hub import CallHub
 from gateway.runner.outbound import DialOrder, Fault, NotDialledError
-from gateway.transports.front_door import FrontDoor
+from gateway.transports.front_door import FrontDoor, one_request
 from gateway.transports.sip_door import SipDoor
 from gateway.transports.twilio_hooks import TwilioHooks
 from gateway.web.bearer import BearerToken
+from gateway.web.console import Console
+from gateway.web.console_guard import ConsoleGuard
 from gateway.web.dialling import Dialling
 from gateway.web.operations import Operations
+from gateway.web.origins import Origins
+from gateway.web.pages import Pages, read_static
+from gateway.web.tokens import PageTokens
+from gateway.web.whip import Whip
 from wire.bus.seam import Bus, OneTimeTokens, Placement
 from wire.ids import CallId, GatewayId
 from wire.settings import ConfigError
+
+if TYPE_CHECKING:  # an extra: installed where browsers call
+    from gateway.transports.webrtc_door import WebRtcDoor
 
 log = structlog.get_logger()
 
@@ -59,6 +70,9 @@ class Gateway:
         self._server: asyncio.Server | None = None
         self.sip: SipDoor | None = None
         """The SIP door, when there is one."""
+        self.webrtc: WebRtcDoor | None = None
+        """The browser door, when there is one."""
+        self._feed: LiveFeed | None = None
         self.base_url = config.base_url
 
     async def start(self) -> None:
@@ -87,13 +101,24 @@ class Gateway:
             CallLimits(config.media_timeout_s, config.max_call_s),
             self._decision_log.write if self._decision_log else lambda _note: None,
         )
+        self._feed = feed = LiveFeed(self._hub.records, self._hub.quality)
+        self._hub.observers.append(feed.observe)
         hooks = TwilioHooks(config, self._hub, self._tokens, metrics, self.base_url)
         token = BearerToken(config.api_token.get_secret_value())
-        operations = Operations(self._hub, registry, token, self.base_url)
-        dialling = Dialling(token, self._dial)
+        pages = Pages(read_static())
+        operations = Operations(self._hub, registry, token, self.base_url, pages if self._webrtc_config else None)
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.on_response_prepare.append(_close_after)
-        app.add_routes(hooks.routes() + operations.routes() + dialling.routes())
+        app.on_response_prepare.append(one_request)
+        app.add_routes(hooks.routes() + operations.routes() + Dialling(token, self._dial).routes())
+        if self._webrtc_config is not None:
+            self.webrtc = _browser_door(self._webrtc_config, config.agent, self._hub, metrics, feed)
+            origins = Origins(self.base_url, self._webrtc_config.allowed_origins)
+            app.add_routes(Whip(self._webrtc_config, self.webrtc, origins, metrics).routes())
+            app.add_routes(PageTokens(self._webrtc_config, token, origins).routes())
+        if config.console_token is not None:
+            guard = ConsoleGuard(config.console_token.get_secret_value(), self.base_url)
+            app.add_routes(Console(self._hub, feed, guard).routes())
+        app.add_routes(pages.routes())
         self._http = web.AppRunner(app, handle_signals=False, access_log=None)
         await self._http.setup()
         http_server = self._http.server
@@ -121,6 +146,10 @@ class Gateway:
             await self._hub.stop()
         if self.sip is not None:
             await self.sip.stop()
+        if self.webrtc is not None:
+            await self.webrtc.stop()
+        if self._feed is not None:
+            self._feed.close()
         if self._http is not None:
             await self._http.cleanup()
         if self._decision_log is not None:
@@ -143,10 +172,15 @@ class Gateway:
             ) from None
 
 
-async def _close_after(_request: web.Request, response: web.StreamResponse) -> None:
-    """One request a connection: a kept-alive one could bring a media upgrade where aiohttp cannot take it."""
-    response.force_close()
-    response.headers["Connection"] = "close"
+def _browser_door(
+    config: WebRtcConfig, agent: str, hub: CallHub, metrics: GatewayMetrics, feed: LiveFeed
+) -> "WebRtcDoor":
+    """Raises ConfigError where aiortc is not installed: it is an extra."""
+    try:
+        from gateway.transports.webrtc_door import WebRtcDoor
+    except ImportError as error:
+        raise ConfigError(f"browser calls need more packages ({error.name}): pip install 'twowire[webrtc]'") from None
+    return WebRtcDoor(config, agent, hub, metrics, feed)
 
 
 async def run_gateway(

@@ -16,25 +16,46 @@ from gateway.effects import (
     NoteDropped,
     NoteEnded,
     NoteFirstAudio,
+    NoteKey,
+    NoteMissing,
+    NoteMuted,
+    NoteReply,
     NoteTranscript,
     NoteTurnEnded,
+    NoteTurnOpened,
+    ReplyTrace,
     SendAudio,
     SendKeys,
     SendMark,
     SendUp,
     TurnEnd,
 )
-from gateway.events import CallEvent, GatewayStopping, KeyPressed, LegEnded, MarkPlayed, WorkerSaid, is_keys
+from gateway.events import (
+    CallEvent,
+    GatewayStopping,
+    KeyPressed,
+    LegAway,
+    LegEnded,
+    LegMeasured,
+    MarkPlayed,
+    OperatorEnded,
+    OperatorMuted,
+    OperatorSaid,
+    WorkerSaid,
+    is_keys,
+)
 from gateway.seams import CallSetup
 from gateway.turn.chunker import Chunk, Chunker
 from gateway.turn.ledger import Ledger
 from gateway.turn.machine import TurnEvent, TurnMachine
 from gateway.turn.overlap import FRAME_MS, OverlapPolicy, SpeechOnset
 from gateway.turn.playout import BadPositionError, Playout
+from gateway.turn.reply_trace import ReplyStamps
 from gateway.turn.text_spans import TextSpans
 from wire.bus.seam import Lease
 from wire.ids import NO_TURN, GatewayId, TurnId
 from wire.messages import (
+    MAX_SAY_CHARS,
     AudioChunk,
     CallClosed,
     CallFailed,
@@ -44,12 +65,14 @@ from wire.messages import (
     DownMessage,
     Dtmf,
     Playback,
+    Say,
     SoundEvent,
     SpeechChunk,
     ToolCall,
     Transcript,
     TurnCancelled,
     TurnDone,
+    UpMessage,
     WorkerDraining,
 )
 
@@ -98,9 +121,10 @@ class Call:
         self._effects: deque[Effect] = deque()
         self._chunker = Chunker(setup.codec, lease.chunk_ms, lease.first_chunk_ms)
         self._turns = TurnMachine()
-        self._playout = Playout(setup.codec, setup.playout)
+        self._playout = Playout(setup.codec, setup.playout, began_at=now)
         self._onset = SpeechOnset(setup.codec, overlap or OverlapPolicy())
-        self._onset_pending = b""
+        self._replies = ReplyStamps(setup.codec, lease.chunk_ms, began_at=now)
+        self._muted = False
         self._newest_turn = NO_TURN
         self._played_turn = NO_TURN
         self._spans = TextSpans()
@@ -129,7 +153,7 @@ class Call:
         """How much media makes a wake-up worthwhile: some frames while the agent is audible, else a whole chunk."""
         missing_bytes = self._chunker.missing_bytes
         if self._turns.has_floor:
-            overlap_bytes = self._onset.frame_bytes * self._onset.wanted_frames - len(self._onset_pending)
+            overlap_bytes = self._onset.wanted_bytes
             return overlap_bytes if overlap_bytes < missing_bytes else missing_bytes
         return missing_bytes
 
@@ -154,12 +178,24 @@ class Call:
             case MarkPlayed(name):
                 self._receive_mark(name, now)
             case KeyPressed(digit):
+                self._effects.append(NoteKey(digit, now - self._started_at))
                 self._up(Dtmf(self.id, self.epoch, self._next_seq(), digit, self._received_samples))
+            case LegAway():
+                if self._turns.has_floor:
+                    self._cancel(TurnEnd.LEG_LOST, now)
             case LegEnded(reason):
                 self._end(reason, now)
             case GatewayStopping(reason):
                 self._effects.append(EndLeg("hangup"))
                 self._end(reason, now)
+            case LegMeasured(round_trip_s):
+                self._replies.measure(round_trip_s)
+            case OperatorSaid(text):
+                self._say(text)
+            case OperatorMuted(on):
+                self._mute(on, now)
+            case OperatorEnded():
+                self._end_as_told(event, now)
             case _:
                 assert_never(event)
 
@@ -177,7 +213,9 @@ class Call:
             self._effects.append(EndLeg("failed"))
             self._end("worker_lost", now)
         elif self._turns.has_floor:
-            self._feed_leg(now)
+            if self._replies.wanted and not self.setup.playout.marks:
+                self._note_reply(self._replies.tick(now))
+            self._feed_leg(now, by_tick=True)
             self._finish_if_played(now)
 
     def next_deadline(self) -> float | None:
@@ -221,14 +259,14 @@ class Call:
         self._seq += 1
         return seq
 
-    def _up(self, message: CallOpened | AudioChunk | TurnCancelled | Dtmf | CallClosed) -> None:
+    def _up(self, message: UpMessage) -> None:
         self._effects.append(SendUp(message))
 
     def _send_chunk(self, chunk: Chunk, now: float) -> None:
         if len(self._undecided) == MAX_UNDECIDED:
-            self._undecided.popleft()
-            self._missing_decisions += 1
+            self._miss_decision(now)
         self._undecided.append((chunk.index, now))
+        self._replies.hear(chunk, now)
         self._up(
             AudioChunk(
                 self.id,
@@ -285,6 +323,7 @@ class Call:
             self._effects.append(NoteDropped("bad_position"))
             return
         self._spans.add(speech.start_samples, speech.text)
+        self._replies.voice(now)
         self._feed_leg(now)
 
     def _receive_tool_call(self, call: ToolCall, now: float) -> None:
@@ -302,16 +341,22 @@ class Call:
 
     def _receive_decision(self, decision: Decision, now: float) -> None:
         while self._undecided and self._undecided[0][0] < decision.index:
-            self._undecided.popleft()
-            self._missing_decisions += 1
+            self._miss_decision(now)
         if not self._undecided or self._undecided[0][0] != decision.index:
             self._effects.append(NoteDropped("unexpected_decision"))
             return
         _, complete_at = self._undecided.popleft()
         self._effects.append(NoteDecision(decision, now - complete_at, now - self._started_at))
-        if decision.kind is DecisionKind.SPEAK and decision.turn > self._newest_turn:
-            self._open_turn(decision.turn, now)
-            self._turn_cause_at = complete_at
+        if decision.kind is DecisionKind.SPEAK:
+            if decision.turn > self._newest_turn:
+                self._open_turn(decision.turn, now)
+                self._turn_cause_at = complete_at
+            self._replies.decide(decision, complete_at, now)
+
+    def _miss_decision(self, now: float) -> None:
+        index, _ = self._undecided.popleft()
+        self._missing_decisions += 1
+        self._effects.append(NoteMissing(index, now - self._started_at))
 
     def _open_turn(self, turn: TurnId, now: float) -> bool:
         """Make sure ``turn`` is the open one; False, and a counted drop, when it is over already."""
@@ -321,26 +366,31 @@ class Call:
             self._newest_turn = turn
             self._turns.apply(TurnEvent.OPENED)
             self._playout.open(turn)
+            self._replies.open(turn)
             self._spans = TextSpans()
             self._marked_samples = 0
             self._turn_cause_at = now
             self._onset.reset()
-            self._onset_pending = b""
-            return True
+            self._effects.append(NoteTurnOpened(turn, now - self._started_at))
+            if self._muted:
+                self._cancel(TurnEnd.MUTED, now)
+            return not self._muted
         if turn == self._newest_turn and self._turns.has_floor and not self._playout.completed:
             return True
         self._effects.append(NoteDropped("old_turn"))
         return False
 
-    def _feed_leg(self, now: float) -> None:
+    def _feed_leg(self, now: float, *, by_tick: bool = False) -> None:
+        rate_hz = self.setup.codec.sample_rate_hz
         while (piece := self._playout.take(now)) is not None:
             if self._turn_cause_at is not None:
+                self._replies.send(self._started_at + piece.plays_at / rate_hz, now, by_tick=by_tick)
                 self._effects.append(
                     NoteFirstAudio(self._newest_turn, now - self._turn_cause_at, now - self._started_at)
                 )
                 self._turn_cause_at = None
-            self._effects.append(SendAudio(piece.payload))
-            due_samples = self._marked_samples + MARK_EVERY_S * self.setup.codec.sample_rate_hz
+            self._effects.append(SendAudio(piece.payload, piece.heard_at / rate_hz))
+            due_samples = self._marked_samples + MARK_EVERY_S * rate_hz
             if self.setup.playout.marks and (piece.last or piece.sent_samples >= due_samples):
                 self._marked_samples = piece.sent_samples
                 self._effects.append(SendMark(f"{self._newest_turn}:{piece.sent_samples}"))
@@ -350,7 +400,9 @@ class Call:
         if len(name) > MAX_MARK_CHARS or not (turn.isdecimal() and samples.isdecimal()):
             self._effects.append(NoteDropped("foreign_mark"))
         elif int(turn) == self._newest_turn and self._turns.has_floor:
-            self._playout.acknowledge(int(samples), now)
+            delay_s = self._playout.acknowledge(int(samples), now)
+            if delay_s is not None and self._replies.wanted:
+                self._note_reply(self._replies.played(delay_s, self._playout.ear_delay_s))
             self._finish_if_played(now, acked_samples=int(samples))
         # else a mark of a turn that was cleared: Twilio echoes it, but it was not played
 
@@ -373,35 +425,61 @@ class Call:
         """Yield the floor when the caller speaks while the agent is audible."""
         if now > self._playout.audible_until():
             self._onset.reset()  # nothing to be talked over yet, or any more
-            self._onset_pending = b""
-            return
-        heard = self._onset_pending + payload
-        size = self._onset.frame_bytes
-        whole = len(heard) // size * size
-        self._onset_pending = heard[whole:]
-        for at in range(0, whole, size):
-            if self._onset.push(heard[at : at + size]):
-                onset_s = self._onset.voiced_frames * FRAME_MS / 1_000
-                self._cancel(TurnEnd.BARGED_IN, now, stop_s=onset_s)
-                return
+        elif self._onset.push(payload):
+            self._cancel(TurnEnd.BARGED_IN, now, stop_s=self._onset.voiced_frames * FRAME_MS / 1_000)
 
     def _cancel(self, end: TurnEnd, now: float, stop_s: float | None = None) -> None:
         """Stop the open turn now: the leg drops it, the worker learns what was heard."""
-        self._effects.append(ClearAudio())
+        ledger = self._playout.ledger
+        if ledger is not None and ledger.sent:
+            self._effects.append(ClearAudio())
         ledger = self._close_turn(TurnEvent.CANCELLED, end, now, stop_s)
         self._up(TurnCancelled(self.id, self.epoch, self._next_seq(), ledger.turn, ledger.played, end.value))
 
     def _close_turn(self, event: TurnEvent, end: TurnEnd, now: float, stop_s: float | None = None) -> Ledger:
         self._turns.apply(event)
         ledger = self._playout.close(now, played_out=event is TurnEvent.PLAYED_OUT)
+        if self._replies.wanted:
+            self._note_reply(self._replies.close(self._playout.ear_delay_s, audible=ledger.played > 0))
         if end is TurnEnd.PLAYED:
             self._played_turn = ledger.turn
         else:
             self._after_turn = None
         heard, unheard = self._spans.split(ledger.played)
         totals = Playback(ledger.turn, ledger.generated, ledger.sent, ledger.played)
-        self._effects.append(NoteTurnEnded(totals, end, heard, unheard, now - self._started_at, stop_s))
+        at_s = now - self._started_at
+        onset_at_s = None if stop_s is None else at_s - stop_s
+        self._effects.append(NoteTurnEnded(totals, end, heard, unheard, at_s, stop_s, onset_at_s))
         return ledger
+
+    def _note_reply(self, trace: ReplyTrace | None) -> None:
+        if trace is not None:
+            self._effects.append(NoteReply(trace))
+
+    def _say(self, text: str) -> None:
+        """Have the worker speak an operator's words; what cannot be written as UTF-8, or spoken, is left out."""
+        words = " ".join(text.encode(errors="ignore").decode().split())[:MAX_SAY_CHARS]
+        if self._muted:
+            self._effects.append(NoteDropped("muted"))
+        elif words:
+            self._up(Say(self.id, self.epoch, self._next_seq(), words))
+
+    def _mute(self, on: bool, now: float) -> None:
+        if on is self._muted:
+            return
+        self._muted = on
+        self._effects.append(NoteMuted(on, now - self._started_at))
+        if on and self._turns.has_floor:
+            self._cancel(TurnEnd.MUTED, now)
+
+    def _end_as_told(self, wish: OperatorEnded, now: float) -> None:
+        if wish.action == "transfer" and not wish.arguments.get("to"):
+            self._effects.append(NoteDropped("unknown_action"))
+            return
+        if self._turns.has_floor:
+            self._effects.append(ClearAudio())
+        self._effects.append(EndLeg(wish.action, wish.arguments))
+        self._end(f"operator_{wish.action}", now)
 
     def _leave(self, now: float) -> None:
         assert self._after_turn is not None, "something to do after the turn"

@@ -19,9 +19,14 @@ class SendUp:
 
 @dataclass(frozen=True, slots=True)
 class SendAudio:
-    """Bytes in the leg's codec, to be played after what it already has."""
+    """Bytes in the leg's codec, to be played after what it already has.
+
+    ``at_s``: when the caller begins to hear them, seconds since the call began. Within a turn the
+    pieces follow each other to the sample, except after an underrun.
+    """
 
     payload: bytes
+    at_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,8 @@ class ClearAudio:
 class EndLeg:
     """Let go of the caller.
 
-    The agent's wish: ``hangup``, ``transfer`` (argument ``to``), ``voicemail``; ours: ``failed``, with an
-    apology, and ``dead`` for a leg at whose end nobody is.
+    The wish of the agent or of an operator: ``hangup``, ``transfer`` (argument ``to``), ``voicemail``; ours:
+    ``failed``, with an apology, and ``dead`` for a leg at whose end nobody is.
     """
 
     action: str
@@ -65,6 +70,22 @@ class NoteDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteMissing:
+    """No decision will come for chunk ``index``: one on a later chunk came first, or too many are awaited."""
+
+    index: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoteTurnOpened:
+    """The agent takes the floor; the caller hears nothing of it yet."""
+
+    turn: TurnId
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class NoteFirstAudio:
     """A turn becomes audible. ``latency_s``: the chunk that made the model speak complete, to audio on the leg."""
 
@@ -73,12 +94,64 @@ class NoteFirstAudio:
     at_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyTrace:
+    """Where the time of one reply went, from the caller's last word to the caller hearing the first sound.
+
+    The parts follow one another. ``total_s`` is measured on its own, so that what they miss of it shows.
+    ``at_s``: when the caller heard the reply begin, into the call. ``turn/reply_trace.py`` tells how each is measured.
+    """
+
+    turn: TurnId
+    at_s: float
+    jitter_buffer_s: float
+    """The caller's last word was later here than the quickest audio of the seconds before it."""
+    endpoint_s: float
+    """From that word being here to the chunk being complete after which the model spoke."""
+    bus_up_s: float
+    queue_s: float
+    """The worker's scheduler."""
+    compute_s: float
+    """The engine's step."""
+    bus_down_s: float
+    voice_s: float
+    """From the decision being here to the first piece of the voice being here."""
+    playout_s: float
+    """From there to the leg having it."""
+    leg_s: float
+    """From there to the caller's ear."""
+    total_s: float
+
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """Each part with its name, in the order in which they happen."""
+        return (
+            ("jitter_buffer", self.jitter_buffer_s),
+            ("endpoint", self.endpoint_s),
+            ("bus_up", self.bus_up_s),
+            ("queue", self.queue_s),
+            ("compute", self.compute_s),
+            ("bus_down", self.bus_down_s),
+            ("voice", self.voice_s),
+            ("playout", self.playout_s),
+            ("leg", self.leg_s),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NoteReply:
+    """The caller hears a reply to what he said. Comes once per such turn, after ``NoteFirstAudio``."""
+
+    trace: ReplyTrace
+
+
 class TurnEnd(Enum):
     """Why a turn is over."""
 
     PLAYED = "played"
     BARGED_IN = "barged_in"
     SUPERSEDED = "superseded"
+    MUTED = "muted"
+    LEG_LOST = "leg_lost"
     CALL_ENDED = "call_ended"
 
 
@@ -86,7 +159,8 @@ class TurnEnd(Enum):
 class NoteTurnEnded:
     """A turn is over; ``ledger.played`` is what was heard of it.
 
-    ``stop_s`` is, for a barge-in, the time from the caller's onset to the clear.
+    For a barge-in, ``onset_at_s`` is when the caller began to speak and ``stop_s`` the time from there to
+    the clear.
     """
 
     ledger: Playback
@@ -95,11 +169,28 @@ class NoteTurnEnded:
     text_unheard: str
     at_s: float
     stop_s: float | None = None
+    onset_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NoteTranscript:
     transcript: Transcript
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoteKey:
+    """The caller pressed a key. What callers press is theirs: never log it bare."""
+
+    digit: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoteMuted:
+    """An operator muted the agent, or gave it its voice back."""
+
+    on: bool
     at_s: float
 
 
@@ -126,9 +217,14 @@ Effect = (
     | ClearAudio
     | EndLeg
     | NoteDecision
+    | NoteMissing
+    | NoteTurnOpened
     | NoteFirstAudio
+    | NoteReply
     | NoteTurnEnded
     | NoteTranscript
+    | NoteKey
+    | NoteMuted
     | NoteDropped
     | NoteEnded
 )

@@ -1,6 +1,8 @@
 """What can happen to a call besides media: the inputs of ``gateway.call``, facts in the past tense."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from wire.messages import DownMessage
 
@@ -42,10 +44,55 @@ class LegEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class LegAway:
+    """The way to the caller broke and may come back: what is said now, nobody hears."""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStopping:
     """The gateway ends the call: drain limit reached."""
 
     reason: str = "gateway_stopping"
 
 
-CallEvent = WorkerSaid | MarkPlayed | KeyPressed | LegEnded | GatewayStopping
+@dataclass(frozen=True, slots=True)
+class LegMeasured:
+    """How far away the caller is; told once per turn, while the turn is young."""
+
+    round_trip_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSaid:
+    """An operator wants the agent to say these words now."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorMuted:
+    """An operator silences the agent, or gives it its voice back. The agent goes on listening and deciding."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorEnded:
+    """An operator hangs up, or hands the caller on (argument ``to``), without a further word of the agent."""
+
+    action: Literal["hangup", "transfer"]
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+CallEvent = (
+    WorkerSaid
+    | MarkPlayed
+    | KeyPressed
+    | LegAway
+    | LegEnded
+    | GatewayStopping
+    | LegMeasured
+    | OperatorSaid
+    | OperatorMuted
+    | OperatorEnded
+)

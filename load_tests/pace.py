@@ -21,11 +21,7 @@ _EDGE_S = 0.1  # up to here, silence at an edge of the window may be the next pa
 
 
 class Pace:
-    """One stream at its receiver. Only what arrives between ``begin`` and ``end`` counts.
-
-    ``sparse``: the sender leaves out packets while it has nothing to say (RFC 7587 §3.1.3), so that silence is nothing
-    missing; packets that were lost still are.
-    """
+    """One stream at its receiver. Only what arrives between ``begin`` and ``end`` counts."""
 
     __slots__ = (
         "_first_at",
@@ -35,7 +31,6 @@ class Pace:
         "_position",
         "_rate_hz",
         "_sequence",
-        "_sparse",
         "_ssrc",
         "_timestamp",
         "begin",
@@ -48,10 +43,9 @@ class Pace:
         "transits_s",
     )
 
-    def __init__(self, rate_hz: int = RATE_HZ, *, sparse: bool = False) -> None:
+    def __init__(self, rate_hz: int = RATE_HZ) -> None:
         self._rate_hz = rate_hz
         self._packet_samples = round(rate_hz * PACKET_S)
-        self._sparse = sparse
         self.begin = inf
         self.end = inf
         self.transits_s = array("d")
@@ -112,8 +106,6 @@ class Pace:
         """Packets that should have come in the window: lost, left out, and not sent at its edges."""
         if self._ssrc < 0:
             return max(0, int((self.end - self.begin) / PACKET_S)) if self.begin < inf else 0
-        if self._sparse:
-            return self.lost
         edges_s = (self._first_at - self.begin, self.end - self._last_at)
         return self.lost + self.skipped + sum(int(edge_s / PACKET_S) for edge_s in edges_s if edge_s > _EDGE_S)
 

@@ -32,13 +32,14 @@ SCRIPT = """\
 sessions: {slots}
 default:
   rules:
-    - {{when: marker, above: 400, say: {{ms: {answer_ms}, text: "{text}"}}}}
+    - {{when: marker, above: {above}, say: {{ms: {answer_ms}, text: "{text}"}}}}
 """
 """The worker answers a chunk that ends loudly in the step that decides on it.
 
 ``above`` is ten times line noise: a chunk of the SIP door may end anywhere within the loud packet,
-and the first samples of it shall do.
+and the first samples of it shall do. The browser door takes ``OPUS_ABOVE``, for Opus rings on.
 """
+ABOVE, OPUS_ABOVE = 400, 3_000
 
 SIP_USER = "load"
 SIP_PASSWORD = secrets.token_hex(8)
@@ -56,12 +57,14 @@ class StackError(Exception):
 class Stack:
     """Everything a call needs, running within the ``with`` block."""
 
-    def __init__(self, slots: int, answer_ms: int, *, sip: bool = False) -> None:
-        """``sip`` opens the SIP door, too."""
+    def __init__(self, slots: int, answer_ms: int, *, sip: bool = False, webrtc: bool = False) -> None:
+        """``sip`` opens the SIP door, too, ``webrtc`` the browser door."""
         self.auth_token = secrets.token_hex(16)
+        self.api_token = secrets.token_hex(16)
         self.gateway_url = ""
         self.sip_address = (HOST, 0)
         self._sip = sip
+        self._webrtc = webrtc
         self.processes: list[Process] = []
         self._slots = slots
         self._answer_ms = answer_ms
@@ -92,7 +95,8 @@ class Stack:
         valkey = self._exit.enter_context(EmbeddedValkey())
         script = self._directory / "script.yaml"
         text = " ".join(["word"] * max(1, self._answer_ms // 300))  # as many words as speech of this length has
-        script.write_text(SCRIPT.format(slots=self._slots, answer_ms=self._answer_ms, text=text))
+        above = OPUS_ABOVE if self._webrtc else ABOVE
+        script.write_text(SCRIPT.format(slots=self._slots, answer_ms=self._answer_ms, text=text, above=above))
         gateway_port, metrics_port = free_ports(2)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TWOWIRE_")} | {
             "TWOWIRE_REDIS_URL": valkey.url,
@@ -103,13 +107,15 @@ class Stack:
             "TWOWIRE_HOST": HOST,
             "TWOWIRE_PORT": str(gateway_port),
             "TWOWIRE_TWILIO_AUTH_TOKEN": self.auth_token,
-            "TWOWIRE_API_TOKEN": secrets.token_hex(16),
+            "TWOWIRE_API_TOKEN": self.api_token,
             "TWOWIRE_LOG_LEVEL": "warning",
             "TWOWIRE_DRAIN_LIMIT_S": "2",
         }
         if self._sip:
             self.sip_address = (HOST, free_udp_port())
             environment |= sip_environment(self._directory, self.sip_address[1], rtp_ports(self._slots))
+        if self._webrtc:
+            environment |= webrtc_environment(self._directory, self._slots)
         worker = self._spawn("worker", environment)
         self._wait_ready("worker", f"http://{HOST}:{metrics_port}")
         gateway = self._spawn("serve", environment)
@@ -164,6 +170,13 @@ def sip_environment(directory: Path, port: int, media_ports: tuple[int, int]) ->
     }
     file.write_text(json.dumps({"listen": [f"udp:{HOST}:{port}"], "rtp_ports": list(media_ports), "trunks": [trunk]}))
     return {"TWOWIRE_SIP_FILE": str(file), "TWOWIRE_LOAD_SIP_PASSWORD": SIP_PASSWORD}
+
+
+def webrtc_environment(directory: Path, calls: int) -> dict[str, str]:
+    """What opens the browser door of a gateway for so many calls."""
+    file = directory / "webrtc.yaml"
+    file.write_text(json.dumps({"max_sessions": calls, "max_half_open": calls}))
+    return {"TWOWIRE_WEBRTC_FILE": str(file)}
 
 
 def rtp_ports(calls: int) -> tuple[int, int]:

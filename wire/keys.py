@@ -4,7 +4,7 @@ All keys carry the hash tag ``{twowire}``: on a Redis Cluster they share one slo
 Lua scripts of placement need.
 """
 
-from wire.ids import GatewayId, WorkerId
+from wire.ids import CallId, GatewayId, WorkerId
 
 _PREFIX = "{twowire}"
 
@@ -16,6 +16,9 @@ HEARTBEATS = f"{_PREFIX}:heartbeats"
 
 CALL_LEASES = f"{_PREFIX}:calls"
 """Hash: call id to the worker that serves it."""
+
+PAST_CALLS = f"{_PREFIX}:past"
+"""Sorted set: id of a call that is over by when it began, in Unix seconds."""
 
 
 def worker_leases(worker: WorkerId | str) -> str:
@@ -36,3 +39,8 @@ def gateway_stream(gateway: GatewayId | str) -> str:
 def spent_token(nonce: str) -> str:
     """String with a time to live: this one-time token was used."""
     return f"{_PREFIX}:spent:{nonce}"
+
+
+def past_call(call: CallId | str) -> str:
+    """Hash with a time to live: ``summary`` and ``story`` of a call that is over."""
+    return f"{_PREFIX}:past:{call}"

@@ -1,6 +1,6 @@
 """Every message between a gateway and a model worker.
 
-Up (gateway to worker): ``CallOpened AudioChunk TurnCancelled Dtmf CallClosed``.
+Up (gateway to worker): ``CallOpened AudioChunk TurnCancelled Dtmf CallClosed Say``.
 Down (worker to gateway): ``Decision SpeechChunk TurnDone Transcript ToolCall
 SoundEvent CallFailed WorkerDraining``.
 
@@ -9,7 +9,8 @@ another worker, so that a worker which lost it cannot speak into it) and ``seq``
 which counts the messages of one call, epoch and direction from 0 without a gap.
 
 Structs travel as arrays: a field may be added at the end, with a default, within
-one wire version; anything else is a new version (``wire.codec.VERSION``).
+one wire version, and a message with a tag of its own; anything else is a new version
+(``wire.codec.VERSION``). A frame with an unknown tag is damaged to its reader: counted, and no more.
 Durations are seconds, positions are samples at the rate of the call's codec.
 """
 
@@ -26,6 +27,7 @@ Index = Annotated[int, Meta(ge=0, lt=2**32)]
 Turn = Annotated[TurnId, Meta(ge=0, lt=2**32)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
+MAX_SAY_CHARS = 1_000  # more than a minute of speech
 
 
 class DecisionKind(StrEnum):
@@ -110,6 +112,12 @@ class CallClosed(Message, frozen=True, array_like=True, tag=5):
     reason: str
 
 
+class Say(Message, frozen=True, array_like=True, tag=6):
+    """An operator wants the agent to say this now, in a turn of its own, whatever it is saying."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_SAY_CHARS)]
+
+
 class Decision(Message, frozen=True, array_like=True, tag=17):
     """What the model chose after chunk ``index``: exactly one per chunk, in order.
 
@@ -185,6 +193,6 @@ class WorkerDraining(Message, frozen=True, array_like=True, tag=24):
     deadline_s: Seconds
 
 
-UpMessage = CallOpened | AudioChunk | TurnCancelled | Dtmf | CallClosed
+UpMessage = CallOpened | AudioChunk | TurnCancelled | Dtmf | CallClosed | Say
 DownMessage = Decision | SpeechChunk | TurnDone | Transcript | ToolCall | SoundEvent | CallFailed | WorkerDraining
 AnyMessage = UpMessage | DownMessage

@@ -33,6 +33,12 @@ class GatewayConfig(BaseSettings):
     max_call_s: float = Field(3_600.0, gt=0, description="longest call")
     media_timeout_s: float = Field(4.5, gt=0, description="a leg that sends no audio for this long is dead")
     decision_log: Path | None = Field(None, description="file that gets one JSON line per decision")
+    call_log: Path | None = Field(None, description="file that gets one JSON line per call, with callers' numbers")
+    archive_retention_s: float = Field(
+        7 * 86_400.0, ge=0, description="how long past calls, with their words, are kept on the bus; 0: not at all"
+    )
+    recording: bool = Field(False, description="record every call; tell callers so, where the law asks for it")
+    recording_dir: Path | None = Field(None, description="directory of the recordings, stereo WAV files")
     log_level: str = Field("info", description="debug, info, warning or error")
     log_format: LogFormat = Field("console", description="console or json")
 

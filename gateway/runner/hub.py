@@ -15,7 +15,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.runner.record import CallRecord
 from gateway.runner.session import CallSession, Observer
 from gateway.runner.ticker import Ticker
-from gateway.seams import CallSetup, Leg
+from gateway.seams import CallSetup, Leg, LegQuality
 from wire.bus.seam import Bus, BusUnavailableError, Lease, Placement
 from wire.ids import CallId, GatewayId
 from wire.logs import Pii
@@ -136,6 +136,11 @@ class CallHub:
         if session is not None:
             session.post(event)
         return session is not None
+
+    def quality(self, call: CallId) -> LegQuality | None:
+        """How well the leg of a live call does; None when it cannot tell, or there is no such call."""
+        session = self._sessions.get(call)
+        return None if session is None else session.quality()
 
     def expect(self, lease: Lease, setup: CallSetup) -> CallRecord:
         """An admitted call of ours is being placed: its slot is kept until ``attach`` or ``abandon``."""

@@ -76,8 +76,8 @@ class LevelTape:
         """Work out the levels of what was pushed."""
         if not self._pending:
             return
-        payload = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
-        self._pending.clear()
+        pending, self._pending = self._pending, []
+        payload = pending[0] if len(pending) == 1 else b"".join(pending)
         first, skew = divmod(self._pending_start, self._step_samples)
         self._pending_start = self._pending_end
         peaks = self._peaks(payload, skew)

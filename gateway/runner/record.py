@@ -1,26 +1,40 @@
-"""What is kept of a call for its owner: decisions, turns and words, as the API shows them."""
+"""What is kept of a call for its owner: decisions, turns, words, levels, as the API and the console show them."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gateway.effects import (
+    Effect,
+    NoteDecision,
+    NoteEnded,
     NoteFirstAudio,
+    NoteKey,
+    NoteMissing,
+    NoteMuted,
+    NoteReply,
     NoteTranscript,
     NoteTurnEnded,
+    NoteTurnOpened,
+    SendAudio,
+    SendUp,
     TurnEnd,
 )
 from gateway.runner.decision_tape import DecisionTape
-from gateway.seams import CallSetup
+from gateway.runner.levels import STEP_S, LevelTape
+from gateway.runner.media_clock import MediaClock
+from gateway.seams import CallSetup, LegQuality
 from wire.ids import CallId, TurnId, WorkerId
-from wire.messages import Voice
+from wire.messages import AudioChunk, Voice
 
 MAX_ENTRIES = 2_000
+_LATENCIES_KEPT = 200  # replies; what the percentile of a live call is drawn from
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How one turn of the agent went; counts in samples of the leg."""
+    """How one turn of the agent went; counts in samples of the leg, times in seconds of the call."""
 
     turn: TurnId
     generated_samples: int
@@ -29,6 +43,11 @@ class Turn:
     end: str
     first_audio_s: float | None
     stop_s: float | None
+    ended_at_s: float = 0.0
+    opened_at_s: float | None = None
+    audible_at_s: float | None = None
+    onset_at_s: float | None = None
+    """Of a barge-in: when the caller began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,28 @@ class Words:
     at_s: float
     heard: str | None = None
     cut: str | None = None
+    began_at_s: float | None = None
+    """Of the agent's turns: when they became audible; ``at_s`` is their end."""
+
+
+@dataclass(slots=True)
+class OpenTurn:
+    """The turn that has the floor."""
+
+    turn: TurnId
+    opened_at_s: float | None = None
+    audible_at_s: float | None = None
+    first_audio_s: float | None = None
+    sent_samples: int = 0
+    sent_until_s: float = 0.0
+    """When the caller will have heard all that the leg was given."""
+    text: str | None = None
+    """All that the turn will say, once the worker has told."""
+
+    @property
+    def began_at_s(self) -> float | None:
+        """When the caller began to hear it, or before that when it was opened."""
+        return self.opened_at_s if self.audible_at_s is None else self.audible_at_s
 
 
 @dataclass(slots=True)
@@ -59,36 +100,42 @@ class CallRecord:
     outcome: str | None = None
     duration_s: float | None = None
     after: tuple[str, dict[str, str]] = ("hangup", {})
+    recorded: bool = False
+    """Its sound is being kept, or was."""
+    muted: bool = False
+    chunk_s: float = 0.4
+    """Length of the last chunk: a decision that is older than this when it comes is late."""
+    interruptions: int = 0
+    p95_first_audio_s: float | None = None
     decisions: DecisionTape = field(default_factory=DecisionTape)
     turns: deque[Turn] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     words: deque[Words] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
-    _first_audio: dict[TurnId, float] = field(default_factory=dict)
+    replies: deque[NoteReply] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    missing: deque[NoteMissing] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    mutes: deque[NoteMuted] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    keys: deque[NoteKey] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    qualities: deque[tuple[float, LegQuality]] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    """What the leg measured, and when."""
+    open_turn: OpenTurn | None = None
+    levels: dict[Voice, LevelTape] = field(init=False)
+    """On the clock of the call, as everything else here."""
+    _media_clock: MediaClock = field(init=False)
+    _media_offset_s: float = 0.0
+    _latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCIES_KEPT))
 
-    def note_first_audio(self, note: NoteFirstAudio) -> None:
-        self._first_audio[note.turn] = note.latency_s
+    def __post_init__(self) -> None:
+        codec = self.setup.codec
+        self.levels = {voice: LevelTape(codec) for voice in (Voice.CALLER, Voice.AGENT)}
+        self._media_clock = MediaClock(codec.sample_rate_hz)
 
-    def note_turn(self, note: NoteTurnEnded) -> None:
-        ledger = note.ledger
-        first_audio_s = self._first_audio.pop(ledger.turn, None)
-        self.turns.append(
-            Turn(
-                ledger.turn,
-                ledger.generated,
-                ledger.sent,
-                ledger.played,
-                note.end.value,
-                first_audio_s,
-                note.stop_s,
-            )
-        )
-        said = f"{note.text_heard} {note.text_unheard}".strip()
-        cut = note.text_unheard if note.end is not TurnEnd.PLAYED else ""
-        self.words.append(Words(Voice.AGENT.value, said, ledger.turn, note.at_s, note.text_heard, cut))
+    def note(self, effect: Effect) -> None:
+        """Keep what is worth keeping of an effect."""
+        take = _NOTES.get(type(effect))
+        if take is not None:
+            take(self, effect)
 
-    def note_transcript(self, note: NoteTranscript) -> None:
-        """Keep the caller's words; the agent's are noted when its turn ends, with what was heard of them."""
-        if note.transcript.voice is Voice.CALLER:
-            self.words.append(Words(Voice.CALLER.value, note.transcript.text, note.transcript.turn, note.at_s))
+    def note_quality(self, at_s: float, quality: LegQuality) -> None:
+        self.qualities.append((at_s, quality))
 
     def as_json(self) -> dict[str, Any]:
         """The body of ``GET /api/calls/{call}``."""
@@ -108,3 +155,110 @@ class CallRecord:
             "turns": [asdict(turn) for turn in self.turns],
             "decisions": list(self.decisions),
         }
+
+    def _note_up(self, effect: SendUp) -> None:
+        chunk = effect.message
+        if isinstance(chunk, AudioChunk):
+            codec = self.setup.codec
+            samples = len(chunk.payload) // codec.bytes_per_sample
+            self.chunk_s = samples / codec.sample_rate_hz
+            self._media_clock.chunk_sent(chunk.index, chunk.start_samples + samples)
+            offset_s = self._media_clock.offset_s
+            if abs(offset_s - self._media_offset_s) > STEP_S / 2:  # not with every millisecond of jitter
+                self._media_offset_s = offset_s
+            start_samples = chunk.start_samples + round(self._media_offset_s * codec.sample_rate_hz)
+            self.levels[Voice.CALLER].push(max(0, start_samples), chunk.payload)
+            self._measure()
+
+    def _measure(self) -> None:
+        for tape in self.levels.values():
+            tape.measure()
+
+    def _note_decision(self, note: NoteDecision) -> None:
+        self.decisions.append(note)
+        self._media_clock.chunk_complete(note.decision.index, note.at_s - note.latency_s)
+
+    def _note_audio(self, effect: SendAudio) -> None:
+        rate_hz = self.setup.codec.sample_rate_hz
+        start = round(effect.at_s * rate_hz)
+        self.levels[Voice.AGENT].push(start, effect.payload)
+        turn = self.open_turn
+        if turn is not None:
+            samples = len(effect.payload) // self.setup.codec.bytes_per_sample
+            turn.sent_samples += samples
+            turn.sent_until_s = effect.at_s + samples / rate_hz
+
+    def _note_opened(self, note: NoteTurnOpened) -> None:
+        self.open_turn = OpenTurn(note.turn, note.at_s)
+
+    def _note_first_audio(self, note: NoteFirstAudio) -> None:
+        turn = self.open_turn
+        if turn is not None and turn.turn == note.turn:
+            turn.audible_at_s = note.at_s
+            turn.first_audio_s = note.latency_s
+        self._latencies_s.append(note.latency_s)
+        self.p95_first_audio_s = percentile(self._latencies_s, 0.95)
+
+    def _note_turn_ended(self, note: NoteTurnEnded) -> None:
+        ledger = note.ledger
+        turn = self.open_turn
+        if turn is None or turn.turn != ledger.turn:
+            turn = OpenTurn(ledger.turn)
+        self.open_turn = None
+        self.turns.append(
+            Turn(
+                ledger.turn,
+                ledger.generated,
+                ledger.sent,
+                ledger.played,
+                note.end.value,
+                turn.first_audio_s,
+                note.stop_s,
+                note.at_s,
+                turn.opened_at_s,
+                turn.audible_at_s,
+                note.onset_at_s,
+            )
+        )
+        self.interruptions += note.end is TurnEnd.BARGED_IN
+        heard = note.text_heard
+        said = f"{heard} {note.text_unheard}".strip()
+        cut = note.text_unheard if note.end is not TurnEnd.PLAYED else ""
+        self.words.append(Words(Voice.AGENT.value, said, ledger.turn, note.at_s, heard, cut, turn.began_at_s))
+        if ledger.played < ledger.sent and turn.sent_samples > 0:
+            rate_hz = self.setup.codec.sample_rate_hz
+            self.levels[Voice.AGENT].cut(round(turn.sent_until_s * rate_hz) - (ledger.sent - ledger.played))
+
+    def _note_transcript(self, note: NoteTranscript) -> None:
+        """The agent's words are kept when his turn ends, with what was heard of them."""
+        transcript = note.transcript
+        if transcript.voice is Voice.CALLER:
+            self.words.append(Words(Voice.CALLER.value, transcript.text, transcript.turn, note.at_s))
+        elif self.open_turn is not None and self.open_turn.turn == transcript.turn:
+            self.open_turn.text = transcript.text
+
+    def _note_muted(self, note: NoteMuted) -> None:
+        self.muted = note.on
+        self.mutes.append(note)
+
+
+def percentile(values_s: deque[float], share: float) -> float:
+    """The smallest of the values that at least ``share`` of them do not exceed."""
+    ordered = sorted(values_s)
+    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+
+
+_NOTES: dict[type[Any], Callable[[CallRecord, Any], None]] = {
+    SendAudio: CallRecord._note_audio,
+    SendUp: CallRecord._note_up,
+    NoteDecision: CallRecord._note_decision,
+    NoteTurnOpened: CallRecord._note_opened,
+    NoteFirstAudio: CallRecord._note_first_audio,
+    NoteTurnEnded: CallRecord._note_turn_ended,
+    NoteTranscript: CallRecord._note_transcript,
+    NoteReply: lambda record, note: record.replies.append(note),
+    NoteMissing: lambda record, note: record.missing.append(note),
+    NoteMuted: CallRecord._note_muted,
+    NoteKey: lambda record, note: record.keys.append(note),
+    NoteEnded: lambda record, note: record._measure(),
+}

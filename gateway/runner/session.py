@@ -14,7 +14,6 @@ from gateway.effects import (
     NoteDropped,
     NoteEnded,
     NoteFirstAudio,
-    NoteTranscript,
     NoteTurnEnded,
     SendAudio,
     SendKeys,
@@ -25,7 +24,7 @@ from gateway.effects import (
 from gateway.events import CallEvent
 from gateway.metrics import GatewayMetrics
 from gateway.runner.record import CallRecord
-from gateway.seams import Leg
+from gateway.seams import Leg, LegQuality
 from wire.messages import UpMessage
 
 log = structlog.get_logger()
@@ -33,7 +32,7 @@ log = structlog.get_logger()
 NEVER = float("inf")
 
 Observer = Callable[[CallRecord, Effect], None]
-"""Sees every effect of a call just before it is performed; must be quick, and must not raise."""
+"""Sees every effect of a call, noted in the record, just before it is performed; must be quick, and must not raise."""
 
 
 class CallSession:
@@ -96,6 +95,10 @@ class CallSession:
         """The time in ``due`` has come."""
         self._take(self.call.handle_deadline)
 
+    def quality(self) -> LegQuality | None:
+        """How well the leg does by now; None where the door cannot tell."""
+        return self._leg.quality()
+
     def _take(self, take: Callable[..., None], *given: bytes) -> None:
         """One input, then what arose while its effects were performed."""
         self._guard(take, *given)
@@ -125,6 +128,7 @@ class CallSession:
     def _drain(self) -> None:
         call = self.call
         while (effect := call.poll()) is not None:
+            self.record.note(effect)
             for observer in self._observers:
                 observer(self.record, effect)
             self._perform(effect)
@@ -154,7 +158,6 @@ class CallSession:
             case NoteDecision(decision, latency_s):
                 self._decisions[decision.kind.value].inc()
                 self._metrics.decision_latency.observe(latency_s)
-                self.record.decisions.append(effect)
                 self._on_decision(effect)
             case SendAudio(payload):
                 self._leg.send_audio(payload)
@@ -166,11 +169,8 @@ class CallSession:
                 self._leg.send_keys(keys)
             case NoteFirstAudio(_, latency_s):
                 self._first_audio.observe(latency_s)
-                self.record.note_first_audio(effect)
             case NoteTurnEnded():
                 self._note_turn(effect)
-            case NoteTranscript():
-                self.record.note_transcript(effect)
             case NoteDropped(reason):
                 self._metrics.dropped.labels(reason).inc()
             case EndLeg(action, arguments):
@@ -184,7 +184,6 @@ class CallSession:
         self._metrics.turns.labels(note.end.value).inc()
         if note.end is TurnEnd.BARGED_IN and note.stop_s is not None:
             self._barge_in_stop.observe(note.stop_s)
-        self.record.note_turn(note)
 
     def _count_totals(self) -> None:
         stats = self.call.stats()

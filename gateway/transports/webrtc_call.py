@@ -8,7 +8,7 @@ from time import monotonic, time
 import structlog
 from aiortc import RTCCertificate, RTCDataChannel
 
-from gateway.events import LegEnded
+from gateway.events import LegAway, LegEnded
 from gateway.rtp.call_progress import congestion
 from gateway.rtp.media_plan import StreamIdentity
 from gateway.rtp.stream import MediaStream
@@ -40,7 +40,7 @@ class BrowserCall:
         agent: str,
         variables: Mapping[str, str],
         certificate: RTCCertificate,
-        ice: Ice,
+        ice: Callable[[], Ice],
         on_live: Callable[["BrowserCall"], CallSession],
         on_over: Callable[["BrowserCall", str], None],
     ) -> None:
@@ -69,7 +69,7 @@ class BrowserCall:
 
     async def answer(self, offer: BrowserOffer) -> bytes:
         """The answer to a first offer, or to that of a browser that comes back. Connects in the background."""
-        path = BrowserPath(self._certificate, self._ice, self._receive, lambda: self._lost(path), self._open_channel)
+        path = BrowserPath(self._certificate, self._ice(), self._receive, lambda: self._lost(path), self._open_channel)
         await path.gather()
         if self.over:
             await path.close()
@@ -181,6 +181,8 @@ class BrowserCall:
             assert self.leg is not None, "a path has its leg"
             self.leg.lose_path()
             self._path, self.channel, self._away_since = None, None, monotonic()
+            if self.session is not None:
+                self.session.post(LegAway())
         self._run(path.close())
 
     def _open_channel(self, channel: RTCDataChannel) -> None:

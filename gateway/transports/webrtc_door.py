@@ -36,14 +36,6 @@ class WebRtcDoor:
         self._hub = hub
         self._metrics = metrics
         self._feed = feed
-        self._ice = Ice(
-            tuple(
-                RTCIceServer(urls=list(server.urls), username=server.username, credential=server.credential)
-                for server in config.own_ice_servers()
-            ),
-            config.relay_only,
-            config.public_hosts,
-        )
         self._certificate = RTCCertificate.generateCertificate()
         self._renew_at = datetime.now(UTC) + _CERTIFICATE_LIFE
         self._calls: dict[str, BrowserCall] = {}
@@ -60,7 +52,13 @@ class WebRtcDoor:
         name = CallId(f"web-{secrets.token_hex(12)}")
         lease = await self._hub.admit(name, agent or self._agent, DOOR)
         call = BrowserCall(
-            lease, agent or self._agent, variables, self._current_certificate(), self._ice, self._begin, self._end
+            lease,
+            agent or self._agent,
+            variables,
+            self._current_certificate(),
+            self._current_ice,
+            self._begin,
+            self._end,
         )
         self._calls[call.name] = call
         try:
@@ -107,6 +105,14 @@ class WebRtcDoor:
             self._certificate = RTCCertificate.generateCertificate()
             self._renew_at = now + _CERTIFICATE_LIFE
         return self._certificate
+
+    def _current_ice(self) -> Ice:
+        """For one path: credentials for a relay expire."""
+        servers = tuple(
+            RTCIceServer(urls=list(server.urls), username=server.username, credential=server.credential)
+            for server in self._config.own_ice_servers()
+        )
+        return Ice(servers, self._config.relay_only, self._config.public_hosts)
 
     def _begin(self, call: BrowserCall) -> CallSession:
         """There is a path: the conversation begins."""

@@ -128,9 +128,8 @@ class BrowserPath:
         for candidate in self._gatherer.getLocalCandidates():
             found.append(candidate_to_sdp(candidate))
             if candidate.type == "host" and ":" not in candidate.ip:
-                own, candidate.relatedAddress = candidate.ip, None
-                for host in self._public_hosts:
-                    candidate.ip, candidate.foundation = host, f"{own}-{host}".replace(".", "")
+                for number, host in enumerate(self._public_hosts):
+                    candidate.ip, candidate.foundation = host, f"public{number}"
                     found.append(candidate_to_sdp(candidate))
         return tuple(found)
 

@@ -32,25 +32,31 @@ class OverlapPolicy:
 
 
 class SpeechOnset:
-    """Finds the start of the caller's speech in frames of one codec."""
+    """Finds the start of the caller's speech in audio of one codec."""
 
     def __init__(self, codec: Codec, policy: OverlapPolicy) -> None:
-        self.frame_bytes = codec.sample_rate_hz * codec.bytes_per_sample * FRAME_MS // 1_000
-        self._codec = codec
+        self._frame_bytes = codec.sample_rate_hz * codec.bytes_per_sample * FRAME_MS // 1_000
         self._policy = policy
-        self._quiet = _quiet_bytes(codec)
-        self._vad = webrtcvad.Vad(policy.aggressiveness)
+        self._is_speech = SpeechFrames(codec, policy.aggressiveness).is_speech
         self._window: deque[bool] = deque(maxlen=policy.window_frames)
         self._voiced = 0
+        self._pending = b""
 
-    def push(self, frame: bytes) -> bool:
-        """Feed one frame; True when with it the caller has taken the floor."""
-        if len(self._window) == self._policy.window_frames:
-            self._voiced -= self._window[0]
-        speech = self._is_speech(frame)
-        self._window.append(speech)
-        self._voiced += speech
-        return self._voiced >= self._policy.speech_frames
+    def push(self, audio: bytes | bytearray) -> bool:
+        """Feed audio of any length; True when the caller has taken the floor in it. What follows is not looked at."""
+        heard = self._pending + audio
+        size = self._frame_bytes
+        whole = len(heard) // size * size
+        self._pending = heard[whole:]
+        for at in range(0, whole, size):
+            if len(self._window) == self._policy.window_frames:
+                self._voiced -= self._window[0]
+            speech = self._is_speech(heard[at : at + size])
+            self._window.append(speech)
+            self._voiced += speech
+            if self._voiced >= self._policy.speech_frames:
+                return True
+        return False
 
     @property
     def voiced_frames(self) -> int:
@@ -59,16 +65,27 @@ class SpeechOnset:
         return len(voiced) - voiced.index(True) if self._voiced else 0
 
     @property
-    def wanted_frames(self) -> int:
-        """How many frames are worth a wake-up: one while speech may be beginning, else two (10 ms later on average)."""
-        return 1 if self._voiced else 2
+    def wanted_bytes(self) -> int:
+        """How much audio is worth a wake-up: a frame while speech may be beginning, else two (10 ms later on average)."""
+        return self._frame_bytes * (1 if self._voiced else 2) - len(self._pending)
 
     def reset(self) -> None:
         """Forget what was heard: the agent has just become audible."""
         self._window.clear()
         self._voiced = 0
+        self._pending = b""
 
-    def _is_speech(self, frame: bytes) -> bool:
+
+class SpeechFrames:
+    """Tells speech from other sound, frame by frame of 20 ms. One after the other: the detector adapts to the line."""
+
+    def __init__(self, codec: Codec, aggressiveness: int) -> None:
+        self._codec = codec
+        self._quiet = _quiet_bytes(codec)
+        self._vad = webrtcvad.Vad(aggressiveness)
+
+    def is_speech(self, frame: bytes) -> bool:
+        """Judge the next frame."""
         if self._quiet and len(frame.translate(None, self._quiet)) * 10 < len(frame):
             return False  # nine samples in ten below -42 dBFS: one pass in C spares the decoder and the VAD
         return bool(self._vad.is_speech(decode(self._codec, frame).tobytes(), self._codec.sample_rate_hz))

@@ -5,6 +5,7 @@ ear, so that a barge-in has little to take back and the heard position stays sha
 leg has is played on a clock that starts when its buffer was empty (RFC 3550 calls it the
 playout point). A leg that acknowledges (Twilio marks) shows how far the caller's ear is behind that
 clock: the smallest delay of the last marks is taken off, so that ``played`` is rather too little than too much.
+The clock counts samples since the call began, so that two pieces either meet exactly or do not meet.
 """
 
 from collections import deque
@@ -26,25 +27,36 @@ class BadPositionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Audio for the leg, and how much of the turn the leg has with it."""
+    """Audio for the leg, and how much of the turn the leg has with it.
+
+    ``plays_at`` is when the leg plays it by the playout clock, ``heard_at`` when the ear has it by what marks have
+    shown until the turn began; both in samples since the call began.
+    """
 
     payload: bytes
     sent_samples: int
     last: bool
+    plays_at: int
+    heard_at: int
 
 
 class Playout:
-    """The speech of the open turn on its way to the caller. Positions are samples of the leg's codec."""
+    """The speech of the open turn on its way to the caller. Positions are samples of the leg's codec.
 
-    def __init__(self, codec: Codec, profile: PlayoutProfile) -> None:
+    ``began_at`` is when the call began, on the clock that ``now`` is read from.
+    """
+
+    def __init__(self, codec: Codec, profile: PlayoutProfile, began_at: float = 0.0) -> None:
         self._rate_hz = codec.sample_rate_hz
         self._silence = codec.silence
         self._bytes_per_sample = codec.bytes_per_sample
-        self._profile = profile
+        self._began_at = began_at
+        self._lead_samples = round(profile.lead_s * self._rate_hz)
         self._piece_samples = round(profile.piece_s * self._rate_hz)
         self._queue = bytearray()
-        self._play_end: float | None = None  # when the leg runs dry; None before it was given anything
+        self._play_end: int | None = None  # when the leg runs dry; None before it was given anything
         self._delays_s: deque[float] = deque(maxlen=_DELAYS_KEPT)
+        self._turn_delay_samples = 0
         self._total_samples: int | None = None
         self.ledger: Ledger | None = None
         self.underrun_s = 0.0
@@ -87,8 +99,9 @@ class Playout:
     def take(self, now: float) -> Piece | None:
         """What the leg should be given now, or None: at least a whole piece, or the tail of the turn."""
         ledger = self._open_ledger()
-        play_end = now if self._play_end is None else self._play_end
-        room_samples = round((now + self._profile.lead_s - play_end) * self._rate_hz)
+        clock = round((now - self._began_at) * self._rate_hz)
+        play_end = clock if self._play_end is None else self._play_end
+        room_samples = clock + self._lead_samples - play_end
         queued_samples = len(self._queue) // self._bytes_per_sample
         tail = self._total_samples is not None and queued_samples <= max(room_samples, self._piece_samples)
         if queued_samples == 0 or room_samples < min(self._piece_samples, queued_samples):
@@ -96,16 +109,19 @@ class Playout:
         if queued_samples < self._piece_samples and not tail:
             return None  # half a piece now would only make the next one late
         samples = min(queued_samples, max(room_samples, self._piece_samples))
-        if play_end < now:
+        if ledger.sent == 0:
+            self._turn_delay_samples = round(self.ear_delay_s * self._rate_hz)
+        if play_end < clock:
             if ledger.sent > 0:
                 self.underruns += 1
-                self.underrun_s += now - play_end
-            play_end = now
+                self.underrun_s += (clock - play_end) / self._rate_hz
+            play_end = clock
         payload = bytes(self._queue[: samples * self._bytes_per_sample])
         del self._queue[: len(payload)]
         ledger.send(samples)
-        self._play_end = play_end + samples / self._rate_hz
-        return Piece(payload, ledger.sent, last=self._total_samples is not None and not self._queue)
+        self._play_end = play_end + samples
+        last = self._total_samples is not None and not self._queue
+        return Piece(payload, ledger.sent, last, play_end, play_end + self._turn_delay_samples)
 
     def next_take(self) -> float | None:
         """When ``take`` will have something to give without further speech arriving."""
@@ -114,16 +130,22 @@ class Playout:
             return None
         if self._play_end is None:
             return 0.0
-        wanted_s = min(queued_samples, self._piece_samples) / self._rate_hz
-        return self._play_end - self._profile.lead_s + wanted_s
+        wanted_samples = min(queued_samples, self._piece_samples)
+        return self._began_at + (self._play_end - self._lead_samples + wanted_samples) / self._rate_hz
 
-    def acknowledge(self, acked_samples: int, now: float) -> None:
-        """The leg says, now, that it has played the first ``acked_samples`` of the open turn."""
+    def acknowledge(self, acked_samples: int, now: float) -> float | None:
+        """The leg says, now, that it has played the first ``acked_samples`` of the open turn.
+
+        Returns how far behind the playout clock the ear is by this mark; None when it tells nothing.
+        """
         ledger = self._open_ledger()
         ledger.play_to(acked_samples)
-        if self._play_end is not None and acked_samples <= ledger.sent:
-            ear_end = now + (ledger.sent - acked_samples) / self._rate_hz
-            self._delays_s.append(max(0.0, ear_end - self._play_end))
+        if self._play_end is None or not 0 < acked_samples <= ledger.sent:
+            return None
+        played_at = self._began_at + (self._play_end - ledger.sent + acked_samples) / self._rate_hz
+        delay_s = max(0.0, now - played_at)
+        self._delays_s.append(delay_s)
+        return delay_s
 
     def advance(self, now: float) -> Ledger:
         """Move ``played`` to where the playout clock stands and return the open turn's ledger."""
@@ -137,7 +159,12 @@ class Playout:
         """When the caller's ear has heard all that the leg has; in the past when it has."""
         if self._play_end is None:
             return float("-inf")
-        return self._play_end + min(self._delays_s, default=0.0)
+        return self._began_at + self._play_end / self._rate_hz + self.ear_delay_s
+
+    @property
+    def ear_delay_s(self) -> float:
+        """How far behind the playout clock the ear is, as far as marks have shown."""
+        return min(self._delays_s, default=0.0)
 
     @property
     def completed(self) -> bool:

@@ -62,13 +62,12 @@ class Pages:
         """``files``: the built ones by their path, as ``read_static`` gives them."""
         self._files = {name: _file(name, content) for name, content in files.items() if _suffix(name) in _TYPES}
 
-    def routes(self) -> list[web.RouteDef]:
-        """Assets and the console's page. Routes of ``/console/api`` must come before these."""
-        return [
-            web.get("/assets/{name}", self._asset),
-            web.get("/console", self._console),
-            web.get("/console/{path:.*}", self._console),
-        ]
+    def routes(self, *, console: bool = True) -> list[web.RouteDef]:
+        """Assets and, where there is a console, its page. Routes of ``/console/api`` must come before these."""
+        routes = [web.get("/assets/{name}", self._asset)]
+        if console:
+            routes += [web.get("/console", self._console), web.get("/console/{path:.*}", self._console)]
+        return routes
 
     def talk(self, request: web.Request) -> web.StreamResponse | None:
         """The talk page for a browser; None for who did not ask for a page, ``curl`` for one, or before it is built."""

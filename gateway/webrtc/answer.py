@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gateway.sdp.description import Attribute, Connection, Direction, Media, Origin, SessionDescription
-from gateway.sdp.formats import DTMF_EVENTS, MAX_PTIME_MS
+from gateway.sdp.formats import DTMF_EVENTS, MAX_PTIME_MS, MediaCodec
 from gateway.webrtc.offer import ENCODINGS, BrowserOffer, OfferedLine
 
 MAX_MESSAGE_BYTES = 65_536
@@ -77,12 +77,11 @@ def _candidates(local: LocalPeer) -> Iterator[Attribute]:
 
 def _audio(offer: BrowserOffer, local: LocalPeer) -> tuple[tuple[str, ...], tuple[Attribute, ...]]:
     audio = offer.audio
-    name = audio.codec.value.lower()
-    clock_hz, channels = ENCODINGS[name]
+    clock_hz, channels = ENCODINGS[audio.codec]
     written = f"{audio.codec.value}/{clock_hz}" + (f"/{channels}" if channels > 1 else "")
     formats = [str(audio.payload_type)]
     attributes = [Attribute("rtpmap", f"{audio.payload_type} {written}")]
-    if name == "opus":
+    if audio.codec is MediaCodec.OPUS:
         attributes.append(Attribute("fmtp", f"{audio.payload_type} {_OPUS_WISHES}"))
     if audio.dtmf_type is not None:
         formats.append(str(audio.dtmf_type))

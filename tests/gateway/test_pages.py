@@ -61,6 +61,14 @@ async def test_the_console_page_is_served_for_everything_below_it(site, path: st
         assert (response.status, await response.read()) == (200, FILES["console.html"])
 
 
+async def test_a_gateway_without_a_console_has_no_page_of_it():
+    app = web.Application()
+    app.add_routes(Pages(FILES).routes(console=False))
+    async with TestClient(TestServer(app)) as site:
+        assert (await site.get("/console")).status == 404
+        assert (await site.get("/assets/talk-4f2a.js")).status == 200
+
+
 @pytest.mark.parametrize("path", ["/console/api", "/console/api/calls", "/console/api/what"])
 async def test_the_page_does_not_stand_in_for_the_api(site, path: str):
     async with site.get(path, headers=BROWSER) as response:

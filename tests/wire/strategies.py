@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from wire.audio.codecs import Codec
 from wire.ids import CallId, GatewayId, TurnId
 from wire.messages import (
+    MAX_SAY_CHARS,
     AnyMessage,
     AudioChunk,
     CallClosed,
@@ -16,6 +17,7 @@ from wire.messages import (
     DecisionKind,
     Dtmf,
     Playback,
+    Say,
     SoundEvent,
     SpeechChunk,
     ToolCall,
@@ -60,6 +62,7 @@ STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
     TurnCancelled: st.builds(TurnCancelled, **head, turn=turns, heard_samples=counts, cause=texts),
     Dtmf: st.builds(Dtmf, **head, digit=st.sampled_from("0123456789*#ABCD"), at_samples=counts),
     CallClosed: st.builds(CallClosed, **head, reason=texts),
+    Say: st.builds(Say, **head, text=st.text(st.characters(codec="utf-8"), min_size=1, max_size=MAX_SAY_CHARS)),
     Decision: st.builds(
         Decision,
         **head,

@@ -1,11 +1,11 @@
 /** What an operator can do with a call. The buttons that need a live call are there only while it lives. */
 
+import { h, setText } from "../shared/dom";
+import type { Story } from "../shared/story";
 import { NoSession, Refused, act, testCasePath, type Action } from "./api";
 import { askedText, confirmed } from "./dialogs";
-import { h, setText } from "./dom";
 import { Listener } from "./listen";
 import { notice } from "./notices";
-import type { Story } from "./story";
 
 export class Actions {
   readonly element: HTMLElement;

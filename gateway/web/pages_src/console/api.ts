@@ -86,6 +86,11 @@ async function checked(reply: Response): Promise<Response> {
   if (reply.ok) return reply;
   if (reply.status === 401) throw new NoSession();
   if (reply.status === 404) throw new Refused(404, "The gateway does not know this call, or it is over.");
-  if (reply.status === 422) throw new Refused(422, "The gateway did not accept this.");
-  throw new Refused(reply.status, `The gateway answered ${reply.status}.`);
+  throw new Refused(reply.status, await refusal(reply));
+}
+
+/** The gateway's own words, when it gave some. */
+async function refusal(reply: Response): Promise<string> {
+  const body = (await reply.json().catch(() => null)) as { error?: string } | null;
+  return body?.error ? `The gateway refused: ${body.error}.` : `The gateway answered ${reply.status}.`;
 }

@@ -1,17 +1,17 @@
 /** One call, live or stored: the same page, fed by the same events. */
 
+import { fill, h, oncePerFrame, setText } from "../shared/dom";
 import type { CallEvent, CallSummary } from "../shared/events";
+import { NONE, doorName, duration, mos, mosGrade, plain, span } from "../shared/format";
+import { Story } from "../shared/story";
 import { Actions } from "./actions";
 import { NoSession, Refused, type StoredCall, call as fetchCall } from "./api";
-import { fill, h, oncePerFrame, setText } from "./dom";
 import { Facts } from "./facts";
-import { NONE, duration, mos, mosGrade, plain, span } from "./format";
 import { LiveFeed } from "./live";
 import { notice } from "./notices";
-import type { Page, Shell } from "./shell";
 import { Player } from "./player";
 import { QualityPanel } from "./quality";
-import { Story } from "./story";
+import type { Page, Shell } from "./shell";
 import { Timeline } from "./timeline";
 import { Transcript } from "./transcript";
 import { Waterfall } from "./waterfall";
@@ -73,7 +73,7 @@ export class CallPage implements Page {
 
   private async load(): Promise<void> {
     const stored = await this.fetch();
-    if (!stored || this.closed) return;
+    if (!stored) return;
     fill(
       this.content,
       this.head,
@@ -81,8 +81,8 @@ export class CallPage implements Page {
       h(
         "div",
         { class: "call-columns" },
-        h("div", { class: "column" }, this.transcript.element),
-        h("div", { class: "column" }, this.waterfall.element, this.quality.element, this.facts.element),
+        h("div", { class: "column" }, this.transcript.element, this.quality.element),
+        h("div", { class: "column" }, this.waterfall.element, this.facts.element),
       ),
     );
     this.take(stored);
@@ -90,15 +90,25 @@ export class CallPage implements Page {
     this.tick();
   }
 
+  /** The call as the gateway has it; null when it cannot be had, which has been said then, or when the page is gone. */
   private async fetch(): Promise<StoredCall | null> {
     try {
-      return await fetchCall(this.id);
+      const stored = await fetchCall(this.id);
+      return this.closed ? null : stored;
     } catch (error) {
+      if (this.closed) return null;
       if (error instanceof NoSession) this.shell.noSession();
       else if (!(error instanceof Refused)) throw error;
       else if (!this.story.summary) fill(this.content, h("p", { class: "empty", role: "alert" }, error.message));
+      else if (error.status === 404) this.lose();
       return null;
     }
+  }
+
+  /** Fetch what the feed did not bring: the record of a call that is over, events that were dropped. */
+  private async refetch(): Promise<void> {
+    const stored = await this.fetch();
+    if (stored) this.take(stored);
   }
 
   private take(stored: StoredCall): void {
@@ -106,6 +116,7 @@ export class CallPage implements Page {
     for (const event of stored.events) this.story.apply(event);
     this.story.apply({ event: "call", call: stored.call });
     this.setClock(stored.call);
+    if (this.story.ended) this.ended();
     this.drawPanels();
   }
 
@@ -114,13 +125,24 @@ export class CallPage implements Page {
       message: (data) => this.receive(data as CallEvent),
       state: (state, waitS) => this.shell.showLink(state, waitS),
       noSession: () => this.shell.noSession(),
+      probe: () => this.refetch(),
     });
+  }
+
+  /** The gateway has lost the call, as after a restart: what we know stays, and nothing more will come. */
+  private lose(): void {
+    if (!this.feed) return;
+    this.feed.close();
+    this.feed = null;
+    notice("The gateway no longer knows this call.", "problem");
+    if (this.story.summary) this.story.apply({ event: "ended", call: this.id, at_s: this.story.endS, outcome: "lost from sight" });
+    this.drawPanels();
   }
 
   private receive(event: CallEvent): void {
     if (event.event === "dropped") {
       notice(`This page was too slow and missed ${event.count} events; fetching them.`);
-      void this.fetch().then((stored) => stored && this.take(stored));
+      void this.refetch();
       return;
     }
     this.story.apply(event);
@@ -134,7 +156,7 @@ export class CallPage implements Page {
     this.feed.close();
     this.feed = null;
     notice(`The call has ended: ${plain(this.story.summary?.outcome ?? "no reason told")}.`);
-    setTimeout(() => void this.fetch().then((stored) => stored && !this.closed && this.take(stored)), RECORD_AFTER_MS);
+    setTimeout(() => void this.refetch(), RECORD_AFTER_MS);
   }
 
   private setClock(call: CallSummary): void {
@@ -200,7 +222,7 @@ export class CallPage implements Page {
           h("h1", {}, call.caller || "Unknown caller"),
           this.headParts.state,
           this.headParts.age,
-          h("span", { class: "call-route" }, `${call.door} · ${call.direction} · ${call.agent} · ${call.engine}`),
+          h("span", { class: "call-route" }, `${doorName(call.door)} · ${call.direction} · ${call.agent} · ${call.engine}`),
         ),
         this.headParts.numbers,
         this.actions.element,

@@ -1,8 +1,8 @@
 /** A table of calls that can be sorted by every column, filtered, and walked by keyboard. Rows keep their place in the page while they change. */
 
+import { append, h, setText, spoken } from "../shared/dom";
 import type { CallSummary } from "../shared/events";
-import { append, h, setText, spoken } from "./dom";
-import { NONE, capital, day, duration, isToday, mos, mosGrade, plain, span, timeOfDay } from "./format";
+import { NONE, capital, day, doorName, duration, isToday, mos, mosGrade, plain, span, timeOfDay } from "../shared/format";
 
 interface Column {
   key: string;
@@ -62,7 +62,7 @@ const MOS: Column = {
 };
 const LATENCY: Column = {
   key: "p95",
-  name: "p95",
+  name: "p95 latency",
   kind: "number",
   of: (call) => call.p95_first_audio_s,
   show: (call, cell) => setText(cell, span(call.p95_first_audio_s)),
@@ -226,10 +226,6 @@ export class CallTable {
 export function stateOf(call: CallSummary): string {
   if (call.state !== "live") return call.state;
   return call.muted ? "muted" : call.turn_state;
-}
-
-function doorName(door: string): string {
-  return { sip: "SIP", twilio: "Twilio", webrtc: "Browser" }[door] ?? door;
 }
 
 function classOf(column: Column): string {

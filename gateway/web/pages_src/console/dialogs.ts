@@ -1,6 +1,6 @@
 /** Questions before something that cannot be taken back. */
 
-import { h } from "./dom";
+import { h } from "../shared/dom";
 
 /** Ask yes or no; Escape is no. */
 export function confirmed(title: string, text: string, yes: string): Promise<boolean> {

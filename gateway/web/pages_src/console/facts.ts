@@ -1,14 +1,14 @@
 /** What else is known of a call: the summary's fields, and of a call that is over its record. */
 
+import { fill, h } from "../shared/dom";
 import type { CallSummary } from "../shared/events";
-import { fill, h } from "./dom";
-import { NONE, capital, day, duration, mos, percent, plain, span, timeOfDay } from "./format";
-import type { Story } from "./story";
+import { NONE, capital, day, doorName, duration, percent, plain, span, timeOfDay } from "../shared/format";
+import type { Story } from "../shared/story";
 
 /** Shown above, by name; of the record only the rest is listed. */
 const KNOWN = new Set([
-  "call", "door", "direction", "state", "from", "to", "caller", "agent", "engine", "worker", "workers", "outcome", "duration_s", "mos",
-  "started_unix_s", "answered_unix_s", "ended_unix_s", "interruptions", "recorded", "loss", "jitter_s", "round_trip_s",
+  "call", "door", "direction", "caller", "agent", "engine", "outcome", "started_unix_s", "answered_unix_s", "ended_unix_s", "duration_s",
+  "decisions", "missing", "late", "interruptions", "mos", "loss", "jitter_s", "round_trip_s", "first_audio_p95_s", "recorded",
 ]);
 
 export class Facts {
@@ -38,16 +38,13 @@ function summaryRows(call: CallSummary, story: Story): [string, string][] {
   const rows: [string, string][] = [
     ["Call", call.call],
     ["Caller", call.caller || NONE],
-    ["Door", `${call.door}, ${call.direction}`],
+    ["Door", `${doorName(call.door)}, ${call.direction}`],
     ["Agent", call.agent],
     ["Engine", call.engine],
-    ["Worker", call.worker || NONE],
+    ["Worker", story.detail ? NONE : call.worker || NONE],
     ["Started", `${day(call.started_unix_s)}, ${timeOfDay(call.started_unix_s)}`],
     ["Duration", call.duration_s === null ? NONE : duration(call.duration_s)],
     ["Outcome", call.outcome ? plain(call.outcome) : NONE],
-    ["MOS estimate", mos(call.mos)],
-    ["p95 first audio", span(call.p95_first_audio_s)],
-    ["Interruptions", String(call.interruptions)],
     ["Decisions", `${story.decisions.size}, ${story.late} late, ${story.missing.size} lost`],
     ["Recorded", call.recorded ? "yes" : "no"],
   ];

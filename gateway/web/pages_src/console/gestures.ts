@@ -1,7 +1,7 @@
 /** Wheel, drag, pinch and keys that move the timeline. */
 
-import type { Axis } from "./axis";
-import { scaleOf } from "./plot";
+import type { Axis } from "../shared/axis";
+import { scaleOf } from "../shared/waveform";
 
 const ZOOM_STEP = 1.4;
 

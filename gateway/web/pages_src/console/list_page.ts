@@ -1,10 +1,10 @@
 /** All calls: the live ones as they go, the past ones page by page. */
 
+import { fill, h, setText } from "../shared/dom";
 import type { CallEvent, CallSummary } from "../shared/events";
+import { mos, plural, quantile, span } from "../shared/format";
 import { NoSession, Refused, calls as fetchCalls } from "./api";
 import { CallTable, LIVE_COLUMNS, PAST_COLUMNS } from "./call_table";
-import { fill, h, setText } from "./dom";
-import { mos, plural, quantile, span } from "./format";
 import { LiveFeed } from "./live";
 import { notice } from "./notices";
 import type { Page, Shell } from "./shell";
@@ -29,8 +29,10 @@ export class ListPage implements Page {
   private live: CallSummary[] = [];
   private liveAtMs = 0;
   private liveKnown = false;
+  private pastKnown = false;
   private past = new Map<string, CallSummary>();
-  private pastAsked = false;
+  /** Where the next page of past calls begins. */
+  private oldestUnixS: number | null = null;
 
   constructor(shell: Shell, tab: Tab) {
     this.shell = shell;
@@ -41,7 +43,7 @@ export class ListPage implements Page {
     };
     this.tabs = { live: this.makeTab("live", "Live"), past: this.makeTab("past", "Past") };
     this.notes = { live: h("p", { class: "empty" }, "Waiting for the gateway…"), past: h("p", { class: "empty" }, "Loading…") };
-    this.older = h("button", { type: "button", class: "button", hidden: true, onclick: () => void this.loadPast() }, "Load older calls");
+    this.older = h("button", { type: "button", class: "button", hidden: true, onclick: () => void this.loadPast(this.oldestUnixS) }, "Load older calls");
     this.panels = { live: this.makePanel("live"), past: this.makePanel("past", this.older) };
     this.filter = h("input", {
       type: "search",
@@ -66,6 +68,7 @@ export class ListPage implements Page {
       message: (data) => this.receive(data as CallEvent),
       state: (state, waitS) => shell.showLink(state, waitS),
       noSession: () => shell.noSession(),
+      probe: () => fetchCalls(1),
     });
     this.ticker = window.setInterval(() => this.draw(), 1000);
     this.choose(tab);
@@ -91,18 +94,31 @@ export class ListPage implements Page {
       this.panels[name].hidden = name !== tab;
     }
     history.replaceState(null, "", tab === "live" ? "/console" : "/console/past");
-    if (tab === "past" && !this.pastAsked) void this.loadPast();
+    if (tab === "past") void this.loadPast(null);
     this.draw();
   }
 
-  private async loadPast(): Promise<void> {
-    this.pastAsked = true;
+  /** Fetch the calls that began before, or the newest ones; a page may hold nothing but live calls. */
+  private async loadPast(beforeUnixS: number | null): Promise<void> {
     this.older.disabled = true;
-    const oldest = [...this.past.values()].reduce((least, call) => Math.min(least, call.started_unix_s), Number.POSITIVE_INFINITY);
     try {
-      const page = await fetchCalls(PAGE, Number.isFinite(oldest) ? oldest : undefined);
-      for (const call of page) if (call.state === "ended") this.past.set(call.call, call);
-      this.older.hidden = page.length < PAGE;
+      let found = 0;
+      let page: CallSummary[];
+      let nextUnixS = beforeUnixS;
+      do {
+        page = await fetchCalls(PAGE, nextUnixS ?? undefined);
+        for (const call of page) {
+          nextUnixS = Math.min(nextUnixS ?? Number.POSITIVE_INFINITY, call.started_unix_s);
+          if (call.state !== "ended") continue;
+          this.past.set(call.call, call);
+          found += 1;
+        }
+      } while (found === 0 && page.length === PAGE);
+      if (nextUnixS !== null && nextUnixS < (this.oldestUnixS ?? Number.POSITIVE_INFINITY)) {
+        this.oldestUnixS = nextUnixS;
+        this.older.hidden = page.length < PAGE;
+      }
+      this.pastKnown = true;
     } catch (error) {
       if (error instanceof NoSession) this.shell.noSession();
       else if (error instanceof Refused) notice(error.message, "problem");
@@ -121,7 +137,7 @@ export class ListPage implements Page {
     const shownPast = this.tables.past.show([...this.past.values()], filter);
     setText(this.tabs.live, this.liveKnown ? `Live ${live.length}` : "Live");
     this.note("live", shownLive, this.liveKnown ? (live.length ? "No live call matches the filter." : "No call at the moment.") : "Waiting for the gateway…");
-    this.note("past", shownPast, this.past.size ? "No past call matches the filter." : "No past call is stored.");
+    this.note("past", shownPast, this.pastKnown ? (this.past.size ? "No past call matches the filter." : "No past call is stored.") : "Loading…");
     if (this.liveKnown) this.drawNumbers();
   }
 

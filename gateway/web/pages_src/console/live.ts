@@ -1,9 +1,12 @@
 /** A WebSocket that comes back by itself. */
 
-import { NoSession, calls, socketUrl } from "./api";
+import { NoSession, socketUrl } from "./api";
 
 /** A second, then longer, at most a quarter of a minute: many consoles must not storm a gateway that restarts. */
 const WAITS_S = [0.5, 1, 2, 4, 8, 15];
+
+/** The close code of a session that is over. */
+const LOGGED_OUT = 4401;
 
 export type LinkState = "connecting" | "live" | "waiting" | "closed";
 
@@ -12,6 +15,11 @@ export interface LiveHandlers {
   /** `waitS`: until the next try, when waiting. */
   state(state: LinkState, waitS: number): void;
   noSession(): void;
+  /**
+   * Ask the gateway what can be asked without the socket. A refused upgrade looks like any other failure to a page:
+   * only a plain request tells that the session is over (it throws `NoSession`), or that the call is.
+   */
+  probe(): Promise<unknown>;
 }
 
 export class LiveFeed {
@@ -44,8 +52,10 @@ export class LiveFeed {
       this.tries = 0; // not at the opening: a gateway that accepts and then closes must not be hammered
       if (!this.closed && typeof message.data === "string") this.handlers.message(JSON.parse(message.data));
     };
-    socket.onclose = () => {
-      if (!this.closed) void this.retry();
+    socket.onclose = (event) => {
+      if (this.closed) return;
+      if (event.code === LOGGED_OUT) this.leave();
+      else void this.retry();
     };
   }
 
@@ -53,16 +63,16 @@ export class LiveFeed {
     const waitS = (WAITS_S[Math.min(this.tries, WAITS_S.length - 1)] ?? 15) * (0.8 + 0.4 * Math.random());
     this.tries += 1;
     this.handlers.state("waiting", waitS);
-    // A refused upgrade looks like any other failure to a page: only a plain request tells that the session is gone.
     try {
-      await calls(1);
+      await this.handlers.probe();
     } catch (error) {
-      if (error instanceof NoSession && !this.closed) {
-        this.close();
-        this.handlers.noSession();
-        return;
-      }
+      if (error instanceof NoSession && !this.closed) this.leave();
     }
     if (!this.closed) this.timer = window.setTimeout(() => this.open(), waitS * 1000);
+  }
+
+  private leave(): void {
+    this.close();
+    this.handlers.noSession();
   }
 }

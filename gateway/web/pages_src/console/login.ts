@@ -1,7 +1,7 @@
 /** Asks for the console's token. */
 
+import { h, setText } from "../shared/dom";
 import { Refused, login } from "./api";
-import { h, setText } from "./dom";
 import type { Page } from "./shell";
 
 export class LoginPage implements Page {

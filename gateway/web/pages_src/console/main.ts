@@ -1,15 +1,16 @@
 /** The operator console. */
 
+import "../shared/theme.css";
 import "./console.css";
+import { fill, h } from "../shared/dom";
+import { themeButton } from "../shared/theme_button";
 import { NoSession, Refused, calls, logout } from "./api";
 import { CallPage } from "./call_page";
-import { fill, h, setText } from "./dom";
 import { ListPage } from "./list_page";
 import type { LinkState } from "./live";
 import { LoginPage } from "./login";
 import { noticeArea } from "./notices";
 import type { Page, Shell } from "./shell";
-import { themeButton } from "./theme_button";
 
 const LINK_WORDS: Record<LinkState, string> = { connecting: "Connecting", live: "Live", waiting: "Reconnecting", closed: "" };
 
@@ -63,7 +64,8 @@ class Console implements Shell {
 
   showLink(state: LinkState, waitS: number): void {
     this.link.className = `link link-${state}`;
-    setText(this.link, state === "waiting" ? `${LINK_WORDS[state]} in ${Math.ceil(waitS)} s` : LINK_WORDS[state]);
+    const words = state === "waiting" ? `${LINK_WORDS[state]} in ${Math.ceil(waitS)} s` : LINK_WORDS[state];
+    if (this.link.textContent !== words) fill(this.link, words && h("span", { class: "tool-words" }, words));
   }
 
   noSession(): void {

@@ -1,6 +1,6 @@
 /** Short results of what was done, shown in a corner and read out by screen readers. */
 
-import { h } from "./dom";
+import { h } from "../shared/dom";
 
 const SHOWN_MS = 6_000;
 

@@ -1,10 +1,10 @@
 /** The whole call in one line, with a window over what the timeline shows. Drag it, or click beside it. */
 
-import type { Axis } from "./axis";
-import { h } from "./dom";
-import { gutterPx } from "./plot";
-import type { Story } from "./story";
-import { begin, colours } from "./surface";
+import type { Axis } from "../shared/axis";
+import { h } from "../shared/dom";
+import type { Story } from "../shared/story";
+import { begin, colours } from "../shared/surface";
+import { gutterPx } from "../shared/waveform";
 
 export class Overview {
   readonly canvas: HTMLCanvasElement;

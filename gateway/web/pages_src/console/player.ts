@@ -1,9 +1,9 @@
 /** Plays a call's recording along the timeline: the cursor runs with it, and seeking moves both. */
 
+import type { Axis } from "../shared/axis";
+import { h, setText } from "../shared/dom";
+import { duration } from "../shared/format";
 import { recordingPath } from "./api";
-import type { Axis } from "./axis";
-import { h, setText } from "./dom";
-import { duration } from "./format";
 
 export class Player {
   readonly element: HTMLElement;

@@ -1,10 +1,10 @@
 /** How the line was: estimated MOS, loss, jitter and round trip over the call, each as a small plot with its last value. */
 
+import { fill, h } from "../shared/dom";
 import type { QualityEvent } from "../shared/events";
-import { fill, h } from "./dom";
-import { mos, mosGrade, percent, span } from "./format";
-import type { Story } from "./story";
-import { begin, colours, onThemeChange } from "./surface";
+import { mos, mosGrade, percent, span } from "../shared/format";
+import type { Story } from "../shared/story";
+import { begin, colours, onThemeChange } from "../shared/surface";
 
 interface Measure {
   name: string;

@@ -1,14 +1,15 @@
 /** The timeline of one call: plot, decision strip and overview on one axis, with their tools and tooltips. */
 
-import { Axis } from "./axis";
-import { fill, h, oncePerFrame, setText } from "./dom";
-import { duration, moment, span } from "./format";
+import { Axis } from "../shared/axis";
+import { fill, h, oncePerFrame, setText } from "../shared/dom";
+import { duration, moment, span } from "../shared/format";
+import type { Cell, Story, Turn } from "../shared/story";
+import { Strip, cellFacts } from "../shared/strip";
+import { onThemeChange } from "../shared/surface";
+import { gutterPx, scaleOf } from "../shared/waveform";
 import { listenForGestures, moveByKey } from "./gestures";
 import { Overview } from "./overview";
-import { drawPlot, gutterPx, scaleOf } from "./plot";
-import type { Cell, Story, Turn } from "./story";
-import { Strip, cellFacts } from "./strip";
-import { onThemeChange } from "./surface";
+import { drawPlot } from "./plot";
 
 /** A stored call opens with at most this much in view: a cell of 0.4 s is then wide enough for its shape to be seen. */
 const OPENING_S = 60;

@@ -1,9 +1,9 @@
 /** What both said, in the order in which it was spoken; what the caller did not hear is struck through. */
 
+import { type Child, fill, h, isAtEnd, spoken } from "../shared/dom";
 import type { WordsEvent } from "../shared/events";
-import { type Child, fill, h, isAtEnd, spoken } from "./dom";
-import { moment, span } from "./format";
-import type { Moment, Story, Turn } from "./story";
+import { moment, span } from "../shared/format";
+import type { Moment, Story, Turn } from "../shared/story";
 
 export class Transcript {
   readonly element: HTMLElement;

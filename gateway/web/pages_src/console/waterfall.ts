@@ -1,9 +1,9 @@
 /** Where the time of each reply went: one stacked bar per reply, from the caller's last word to our first sample at his ear. */
 
+import { fill, h, isAtEnd, spoken } from "../shared/dom";
 import type { ReplyEvent } from "../shared/events";
-import { fill, h, isAtEnd, spoken } from "./dom";
-import { moment, ms, percent, quantile, span } from "./format";
-import type { Story } from "./story";
+import { moment, ms, percent, quantile, span } from "../shared/format";
+import type { Story } from "../shared/story";
 
 interface Part {
   code: string;
@@ -81,7 +81,8 @@ export class Waterfall {
   }
 
   private bars(replies: ReplyEvent[], longestS: number): HTMLElement {
-    const stepS = [0.1, 0.2, 0.5, 1, 2, 5, 10].find((step) => longestS / step <= 6) ?? 30;
+    const most = this.body.clientWidth < 480 ? 3 : 6;
+    const stepS = [0.1, 0.2, 0.5, 1, 2, 5, 10].find((step) => longestS / step <= most) ?? 30;
     const wholeS = Math.max(stepS, Math.ceil(longestS / stepS) * stepS);
     const ticks = h("div", { class: "ticks", "aria-hidden": "true" });
     for (let tick = 0; tick * stepS <= wholeS + 1e-6; tick += 1) {

@@ -1,9 +1,10 @@
 /** Dark, light, or as the system has it: kept for the next visit. */
 
-import { h, setText } from "./dom";
+import { fill, h } from "./dom";
 
 const CHOICES = ["system", "dark", "light"] as const;
 type Choice = (typeof CHOICES)[number];
+const SIGNS: Record<Choice, string> = { system: "◐", dark: "●", light: "○" };
 const KEY = "twowire.theme";
 
 export function themeButton(): HTMLButtonElement {
@@ -18,7 +19,7 @@ export function themeButton(): HTMLButtonElement {
     localStorage.setItem(KEY, wanted);
     if (wanted === "system") delete document.documentElement.dataset["theme"];
     else document.documentElement.dataset["theme"] = wanted;
-    setText(button, `Theme: ${wanted}`);
+    fill(button, h("span", { "aria-hidden": "true" }, SIGNS[wanted]), h("span", { class: "tool-words" }, ` Theme: ${wanted}`));
   };
   set(choice);
   return button;

@@ -23,7 +23,8 @@ export function span(seconds: number | null | undefined): string {
   const size = Math.abs(seconds);
   if (size < 0.00995) return `${trim(seconds * 1000, 1)} ms`;
   if (size < 0.9995) return `${Math.round(seconds * 1000)} ms`;
-  return size < 99.5 ? `${seconds.toFixed(2)} s` : duration(seconds);
+  if (size < 99.5) return `${seconds.toFixed(size < 9.995 ? 2 : 1)} s`;
+  return duration(seconds);
 }
 
 /** Milliseconds without the unit, for a column that names it. */
@@ -39,10 +40,11 @@ export function mos(value: number | null | undefined): string {
   return value === null || value === undefined ? NONE : value.toFixed(1);
 }
 
-/** What listeners make of a MOS, after ITU-T G.107 Annex B (bounds 4.03, 3.60, 3.10). */
+/** What listeners make of a MOS, after ITU-T G.107 Annex B (bounds 4.03 and 3.60), judged by the number as it is shown. */
 export function mosGrade(value: number): "good" | "fair" | "poor" {
-  if (value >= 4.03) return "good";
-  return value >= 3.6 ? "fair" : "poor";
+  const shown = Number(mos(value));
+  if (shown >= 4) return "good";
+  return shown >= 3.6 ? "fair" : "poor";
 }
 
 export function timeOfDay(unixS: number): string {
@@ -66,6 +68,10 @@ export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+export function doorName(door: string): string {
+  return { sip: "SIP", twilio: "Twilio", webrtc: "Browser" }[door] ?? door;
+}
+
 export function plural(count: number, noun: string): string {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
@@ -82,6 +88,6 @@ function pad(number: number): string {
 }
 
 function trim(number: number, digits: number): string {
-  const text = number.toFixed(digits);
+  const text = number.toFixed(digits).replace("-", "−");
   return digits > 0 ? text.replace(/\.?0+$/, "") : text;
 }

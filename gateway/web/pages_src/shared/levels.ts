@@ -24,6 +24,10 @@ export class Levels {
     this.length = Math.max(this.length, end);
   }
 
+  at(step: number): number {
+    return step < this.length ? (this.tape[step] ?? 0) : 0;
+  }
+
   /** The highest level in `[startS, endS)`, which may be shorter than a step; 0 where nothing is known. */
   peak(startS: number, endS: number): number {
     const first = Math.max(0, Math.floor(startS / this.stepS));
@@ -41,21 +45,31 @@ const GAP_S = 0.2;
 
 /** The spans in `[startS, endS)` in which both voices speak. */
 export function overlaps(caller: Levels, agent: Levels, startS: number, endS: number): [number, number][] {
-  const stepS = caller.stepS;
+  const theirs = speech(agent, startS, endS);
   const spans: [number, number][] = [];
-  let callerUntil = -1;
-  let agentUntil = -1;
+  let place = 0;
+  for (const [fromS, toS] of speech(caller, startS, endS)) {
+    while (place > 0 && (theirs[place - 1]?.[1] ?? 0) > fromS) place -= 1;
+    for (; place < theirs.length; place += 1) {
+      const other = theirs[place];
+      if (!other || other[0] >= toS) break;
+      if (other[1] > fromS) spans.push([Math.max(fromS, other[0]), Math.min(toS, other[1])]);
+    }
+  }
+  return spans;
+}
+
+/** When one voice speaks, its gaps bridged. Looks a gap further than asked, so that a view's edge changes nothing. */
+function speech(levels: Levels, startS: number, endS: number): [number, number][] {
+  const stepS = levels.stepS;
+  const spans: [number, number][] = [];
   const first = Math.max(0, Math.floor((startS - GAP_S) / stepS));
-  const last = Math.ceil(Math.min(endS, Math.max(caller.endS, agent.endS)) / stepS);
+  const last = Math.ceil(Math.min(endS + GAP_S, levels.endS) / stepS);
   for (let step = first; step < last; step += 1) {
-    const from = step * stepS;
-    const to = from + stepS;
-    if (caller.peak(from + 1e-6, to - 1e-6) >= SPEECH_LEVEL) callerUntil = to + GAP_S;
-    if (agent.peak(from + 1e-6, to - 1e-6) >= SPEECH_LEVEL) agentUntil = to + GAP_S;
-    if (callerUntil <= from || agentUntil <= from) continue;
+    if (levels.at(step) < SPEECH_LEVEL) continue;
     const current = spans[spans.length - 1];
-    if (current && current[1] >= from - 1e-6) current[1] = to;
-    else spans.push([from, to]);
+    if (current && step * stepS - current[1] <= GAP_S + 1e-6) current[1] = (step + 1) * stepS;
+    else spans.push([step * stepS, (step + 1) * stepS]);
   }
   return spans;
 }

@@ -8,7 +8,7 @@
 import type { Axis } from "./axis";
 import { h } from "./dom";
 import { moment, ms, percent, span } from "./format";
-import { drawCursor, scaleOf } from "./plot";
+import { drawCursor, scaleOf } from "./waveform";
 import type { Cell, CellKind, Story } from "./story";
 import { type Frame, begin, colours, hatch } from "./surface";
 
@@ -72,6 +72,7 @@ export class Strip {
     paint.clip();
     let heldX = -1;
     let heldRank = -1;
+    let outlineX: number | null = null;
     for (const cell of this.story.cells(this.axis.startS, this.axis.viewEndS)) {
       const x = scale.x(cell.startS);
       const across = (cell.endS - cell.startS) * scale.pxPerS;
@@ -83,6 +84,12 @@ export class Strip {
         heldRank = RANK[cell.kind];
         drawCell(frame, cell, column, 2);
       } else drawCell(frame, cell, x, across);
+      if (cell.index === this.selected) outlineX = x;
+    }
+    if (outlineX !== null) {
+      paint.strokeStyle = palette.cursor;
+      paint.lineWidth = 1.5;
+      paint.strokeRect(outlineX - 0.5, 1, Math.max(4, this.story.chunkS * scale.pxPerS), height - 2);
     }
     drawCursor(frame, scale, this.axis, 0, height);
     paint.restore();
@@ -97,17 +104,6 @@ export class Strip {
       this.canvas.setAttribute("aria-valuetext", inWords(cell));
     }
     this.draw();
-    if (cell) this.outline(cell);
-  }
-
-  private outline(cell: Cell): void {
-    const paint = this.canvas.getContext("2d");
-    if (!paint) return;
-    const scale = scaleOf(this.axis, this.canvas.clientWidth);
-    paint.strokeStyle = colours().cursor;
-    paint.lineWidth = 1.5;
-    const across = Math.max(4, (cell.endS - cell.startS) * scale.pxPerS);
-    paint.strokeRect(scale.x(cell.startS) - 0.5, 1, across, this.canvas.clientHeight - 2);
   }
 
   private current(): Cell | null {

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Subscription(Generic[T]):
+class WatchQueue(Generic[T]):
     """A bounded queue with one reader; when it is full the oldest item goes.
 
     ``note_dropped`` makes of a count the item that tells the reader how many were left out before
@@ -75,7 +75,7 @@ class Subscription(Generic[T]):
             await self._news.wait()
         return self.drain_nowait()
 
-    def __aiter__(self) -> "Subscription[T]":
+    def __aiter__(self) -> "WatchQueue[T]":
         return self
 
     async def __anext__(self) -> T:

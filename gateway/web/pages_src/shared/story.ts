@@ -5,7 +5,7 @@
  * feed tells the whole call again when it reconnects, and a watcher that was too slow fetches what it missed.
  */
 
-import type { CallEvent, CallSummary, DecisionEvent, QualityEvent, ReplyEvent, TurnEnd, TurnEvent, WordsEvent } from "../shared/events";
+import type { CallEvent, CallSummary, DecisionEvent, QualityEvent, ReplyEvent, TurnEnd, TurnEvent, WordsEvent } from "./events";
 import { Levels } from "./levels";
 
 /** A gateway that lowers the agent's voice before it decides tells when it did. */
