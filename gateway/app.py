@@ -16,6 +16,7 @@ from gateway.call import CallLimits
 from gateway.config import GatewayConfig
 from gateway.config.sip import SipConfig
 from gateway.config.webrtc import WebRtcConfig
+from gateway.events import CallEvent
 from gateway.metrics import GatewayMetrics
 from gateway.runner.decision_log import DecisionLog
 from gateway.runner.feed import LiveFeed
@@ -132,6 +133,11 @@ class Gateway:
             lambda: FrontDoor(http_server, hooks.upgrade), sock=listener, backlog=1024
         )
         log.info("gateway.ready", url=self.base_url, gateway=config.gateway_id)
+
+    def post(self, call: CallId, event: CallEvent) -> bool:
+        """Tell a live call what happened; False when there is none of that name."""
+        assert self._hub is not None, "a started gateway"
+        return self._hub.post(call, event)
 
     async def drain(self) -> None:
         """Refuse new calls, let the live ones end, up to the drain limit."""

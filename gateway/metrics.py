@@ -11,6 +11,8 @@ from wire.bus.seam import BusStats
 
 # Around the chunk of 0.4 s and the answer times people notice: 0.2 s feels immediate, 1 s slow, 3 s broken.
 RESPONSE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
+# The parts of an answer: a bus takes a millisecond, a tick 20, a chunk 400; those of a fast reply add up to 1 s.
+PART_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 # A tick is 20 ms: one late by less is inaudible, by more is a packet missing from the caller's ear.
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 # 160 ms of speech are needed to be sure of it; peers take 350 to 500.
@@ -60,6 +62,21 @@ class GatewayMetrics:
             "From the chunk that made the model speak being complete to its voice leaving for the caller.",
             ["door"],
             buckets=RESPONSE_BUCKETS_S,
+            registry=registry,
+        )
+        self.response_latency = Histogram(
+            "twowire_gateway_response_seconds",
+            "From the end of the caller's last word to the caller hearing the reply begin.",
+            ["door"],
+            buckets=RESPONSE_BUCKETS_S,
+            registry=registry,
+        )
+        self.reply_part = Histogram(
+            "twowire_gateway_reply_part_seconds",
+            "Each part of that time, in the order in which they happen: jitter_buffer, endpoint, bus_up, queue,"
+            " compute, bus_down, voice, playout, leg.",
+            ["part"],
+            buckets=PART_BUCKETS_S,
             registry=registry,
         )
         self.barge_in_stop = Histogram(

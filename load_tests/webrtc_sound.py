@@ -84,12 +84,12 @@ def voice(name: str) -> Voice:
     if name == "pcmu":
         return Voice("PCMU", 0, 8_000, 1, 0, (line_noise(),), (LOUD,))
     before, length = _STEADY_FRAMES, OPUS_CLOCK_HZ * FRAME_MS // 1_000
-    count = before + _LOOP_FRAMES + 3
+    count = before + _LOOP_FRAMES + 4  # then one that already hears the question, and the question
     sound = np.concatenate([_at_48k(decode(Codec.PCMU, line_noise(seed))) for seed in range(count)])
     begin = (count - 3) * length - round(_LOOKAHEAD_MS * OPUS_CLOCK_HZ / 1_000)
     sound[begin : begin + length] = _at_48k(decode(Codec.PCMU, LOUD))
     packets = encode_opus(sound.reshape(count, length))
-    noise, question = packets[before : count - 3], packets[count - 3 : count - 1]
+    noise, question = packets[before : count - 4], packets[count - 3 : count - 1]
     return Voice("opus", 111, OPUS_CLOCK_HZ, 2, 1, tuple(noise), tuple(question))
 
 

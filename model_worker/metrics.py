@@ -122,6 +122,7 @@ class _CountsCollector(Collector):
         yield _count("messages_lost", "Messages that the sequence numbers say are missing.", loop.tally.lost_messages)
         yield _count("steps_retried", "Steps the engine failed, repeated call by call.", loop.retried_steps)
         yield _count("speech_dropped", "Pieces of speech for a turn that was over.", loop.dropped_speech)
+        yield _count("says_ignored", "Words of operators that the engine has no way to say.", loop.ignored_says)
         yield from bus_families(_PREFIX, bus)
 
 

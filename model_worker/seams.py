@@ -34,6 +34,8 @@ class Capabilities:
     """How much of a call it remembers; None where that is unbounded."""
     languages: tuple[str, ...] = ("en",)
     licence_note: str = ""
+    says_given_words: bool = False
+    """It can be told what to say (``StepInput.say``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class StepInput:
     """The open turn and how many seconds of it the caller has heard by the end of the chunk."""
     dtmf: str = ""
     """Keys pressed during the chunk, in order."""
+    say: tuple[str, ...] = ()
+    """What an operator wants said now, in a turn of its own; only with ``Capabilities.says_given_words``."""
 
 
 @dataclass(frozen=True, slots=True)

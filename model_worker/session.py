@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from model_worker.seams import CallSpec
 from wire.ids import NO_TURN, CallId, TurnId
-from wire.messages import AudioChunk, CallOpened, Dtmf, TurnCancelled
+from wire.messages import AudioChunk, CallOpened, Dtmf, Say, TurnCancelled
 
 # A minute without a chunk of 0.4 s is no hiccup of the bus; a number beyond that is garbage, and would cost memory.
 MAX_GAP_CHUNKS = 150
@@ -75,6 +75,7 @@ class DueChunk:
     playback_s: tuple[TurnId, float]
     dtmf: str
     cancelled: tuple[TurnCancelled, ...]
+    say: tuple[str, ...]
 
 
 class Session:
@@ -96,6 +97,7 @@ class Session:
         self._filled: deque[int] = deque(maxlen=MAX_GAP_CHUNKS)
         self._due: deque[DueChunk] = deque()
         self._dtmf = ""
+        self._say: list[str] = []
         self._cancelled: list[TurnCancelled] = []
         self._playback_s = (NO_TURN, 0.0)
         self._next_down_seq = 0
@@ -120,7 +122,7 @@ class Session:
         """Samples of the call's codec in seconds."""
         return samples / self.codec.sample_rate_hz
 
-    def receive(self, message: AudioChunk | TurnCancelled | Dtmf, lag_s: float, now: float) -> None:
+    def receive(self, message: AudioChunk | TurnCancelled | Dtmf | Say, lag_s: float, now: float) -> None:
         """Take the next message. Raises FailedCallError (``gap``, ``overload``) when the call is beyond repair."""
         if message.seq < self._next_up_seq:
             late = isinstance(message, AudioChunk) and message.index in self._filled
@@ -135,6 +137,8 @@ class Session:
                 self._cancelled.append(message)
             case Dtmf():
                 self._dtmf += message.digit
+            case Say():
+                self._say.append(message.text)
 
     def take_cancelled(self) -> tuple[TurnCancelled, ...]:
         """Turns stopped since the newest chunk; they are not reported again with the next one."""
@@ -166,8 +170,9 @@ class Session:
         payload = self._fit(chunk.index, chunk.payload)
         if payload is not chunk.payload:
             self._tally.repairs[Repair.LENGTH] += 1
-        self._append(chunk.index, payload, age_s, now, self._dtmf, self.take_cancelled())
+        self._append(chunk.index, payload, age_s, now, self._dtmf, self.take_cancelled(), tuple(self._say))
         self._dtmf = ""
+        self._say.clear()
         self._next_index = chunk.index + 1
 
     def _append(
@@ -178,8 +183,9 @@ class Session:
         now: float,
         dtmf: str = "",
         cancelled: tuple[TurnCancelled, ...] = (),
+        say: tuple[str, ...] = (),
     ) -> None:
-        self._due.append(DueChunk(index, payload, age_s, now, self._playback_s, dtmf, cancelled))
+        self._due.append(DueChunk(index, payload, age_s, now, self._playback_s, dtmf, cancelled, say))
 
     def _fit(self, index: int, payload: bytes) -> bytes:
         """Exactly one chunk, made whole with the codec's silence."""

@@ -200,7 +200,7 @@ class CallDetailBuilder:
         duration_s = self._duration_s
         if duration_s is None:
             duration_s = max(0.0, ended_unix_s - record.started_unix_s)
-        answered = record.state != "dialling" and self._chunk_s > 0
+        answered = self._chunk_s > 0
         setup = record.setup
         response_p50_s, response_p95_s = _percentiles(self._responses_s)
         first_audio_p50_s, first_audio_p95_s = _percentiles(self._first_audio_s)

@@ -33,11 +33,11 @@ class MediaClock:
 
     def chunk_complete(self, index: int, at_s: float) -> None:
         """The last sample of chunk ``index`` came at ``at_s``."""
-        while self._ends and self._ends[0][0] < index:
-            self._ends.popleft()
-        if not self._ends or self._ends[0][0] != index:
+        if not self._ends or not self._ends[0][0] <= index <= self._ends[-1][0]:
             return
-        _, end_samples = self._ends.popleft()
+        sent, end_samples = self._ends.popleft()
+        while sent < index:  # their decisions will not come
+            sent, end_samples = self._ends.popleft()
         offset_s = at_s - end_samples / self._rate_hz
         if self.lead_s is None:
             self.lead_s = max(0.0, offset_s)

@@ -122,6 +122,7 @@ class RecordingFile:
         self._file: BinaryIO | None = None
         self._sound_bytes = 0
         self._closed = False
+        self._broken = False
 
     def write(self, sound: bytes) -> None:
         """Append interleaved samples."""
@@ -143,7 +144,7 @@ class RecordingFile:
 
     def append_now(self, sound: bytes) -> None:
         """In the thread: put the octets into the file, which is opened by the first ones."""
-        if self.stopped and self._file is None:
+        if self._broken:
             return
         try:
             if self._file is None:
@@ -152,6 +153,7 @@ class RecordingFile:
             self._file.write(sound)
             self._sound_bytes += len(sound)
         except OSError as error:
+            self._broken = True
             self.stop(error.strerror or type(error).__name__)
             self.finish_now()
 

@@ -14,14 +14,17 @@ from gateway.effects import (
     NoteDropped,
     NoteEnded,
     NoteFirstAudio,
+    NoteReply,
     NoteTurnEnded,
+    NoteTurnOpened,
+    ReplyTrace,
     SendAudio,
     SendKeys,
     SendMark,
     SendUp,
     TurnEnd,
 )
-from gateway.events import CallEvent
+from gateway.events import CallEvent, LegMeasured
 from gateway.metrics import GatewayMetrics
 from gateway.runner.record import CallRecord
 from gateway.seams import Leg, LegQuality
@@ -71,6 +74,7 @@ class CallSession:
         self._busy = False
         door = record.setup.door
         self._first_audio = metrics.first_audio.labels(door)
+        self._response_latency = metrics.response_latency.labels(door)
         self._barge_in_stop = metrics.barge_in_stop.labels(door)
         self._decisions = {kind: metrics.decisions.labels(kind) for kind in ("listen", "speak")}
 
@@ -169,8 +173,12 @@ class CallSession:
                 self._leg.send_keys(keys)
             case NoteFirstAudio(_, latency_s):
                 self._first_audio.observe(latency_s)
+            case NoteTurnOpened():
+                self._measure_leg()
             case NoteTurnEnded():
                 self._note_turn(effect)
+            case NoteReply(trace):
+                self._note_reply(trace)
             case NoteDropped(reason):
                 self._metrics.dropped.labels(reason).inc()
             case EndLeg(action, arguments):
@@ -184,6 +192,17 @@ class CallSession:
         self._metrics.turns.labels(note.end.value).inc()
         if note.end is TurnEnd.BARGED_IN and note.stop_s is not None:
             self._barge_in_stop.observe(note.stop_s)
+
+    def _measure_leg(self) -> None:
+        """Tell the core once per turn how far away the caller is, where the door knows."""
+        quality = self._leg.quality()
+        if quality is not None and quality.round_trip_s is not None:
+            self.post(LegMeasured(quality.round_trip_s))
+
+    def _note_reply(self, trace: ReplyTrace) -> None:
+        self._response_latency.observe(trace.total_s)
+        for part, part_s in trace.parts():
+            self._metrics.reply_part.labels(part).observe(part_s)
 
     def _count_totals(self) -> None:
         stats = self.call.stats()

@@ -7,6 +7,7 @@ before it is known to have been heard: the last seconds wait.
 
 from collections import deque
 from collections.abc import Iterator
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from wire.audio.codecs import Codec
 
 HOLD_S = 4.0  # speech is with the leg 0.4 s before it is heard, and a carrier's marks tell up to 2 s later
 MAX_WAIT_CHUNKS = 64  # without any decision for so long the caller counts as there from the first moment
-MAX_SKEW_S = 0.010  # a turn so long that the clocks drift apart by this much is moved
+MAX_SKEW_S = 0.010  # a turn so long that the clocks part by this much, 100 s at 100 ppm, is moved by as much
 
 Frames = npt.NDArray[np.uint8]
 
@@ -33,7 +34,7 @@ class StereoTrack:
         self._right = _Channel(codec)
         self._early: list[tuple[int, bytes]] = []
         self._turn_samples = 0
-        self._anchor: tuple[float, int] | None = None  # (at_s, position) of a sample of the turn
+        self._playing_until_s = -inf  # when the leg runs out of the turn, by the call's clock
         self.written_samples = 0
 
     def caller(self, index: int, start_samples: int, payload: bytes) -> None:
@@ -60,25 +61,23 @@ class StereoTrack:
 
     def agent(self, at_s: float, payload: bytes) -> None:
         """Speech of the agent that begins to play for the caller at ``at_s``."""
-        self._right.put(self._agent_position(at_s), payload)
-        self._turn_samples += len(payload) // self._sample_bytes
-
-    def _agent_position(self, at_s: float) -> int:
-        now = max(0, (self._lead_samples or 0) + round(self._clock.media_s(at_s) * self._rate_hz))
-        if self._anchor is not None:
-            since_s, anchor = self._anchor
-            follows = abs(anchor + (at_s - since_s) * self._rate_hz - self._right.end) <= 1
-            if follows and abs(now - self._right.end) <= MAX_SKEW_S * self._rate_hz:
-                return self._right.end
-        position = max(now, self._right.end)
-        self._anchor = (at_s, position)
-        return position
+        samples = len(payload) // self._sample_bytes
+        position = max(0, (self._lead_samples or 0) + round(self._clock.media_s(at_s) * self._rate_hz))
+        end = self._right.end
+        if abs(at_s - self._playing_until_s) * self._rate_hz <= 1:  # the leg plays on without a hole
+            if abs(position - end) <= MAX_SKEW_S * self._rate_hz:
+                position = end
+            else:
+                payload = payload[max(0, end - position) * self._sample_bytes :]
+        self._right.put(max(position, end), payload)
+        self._playing_until_s = at_s + samples / self._rate_hz
+        self._turn_samples += samples
 
     def end_turn(self, heard_samples: int) -> None:
         """The agent's turn is over; after its first ``heard_samples`` the leg dropped the rest."""
         self._right.cut(max(0, self._turn_samples - heard_samples))
         self._turn_samples = 0
-        self._anchor = None
+        self._playing_until_s = -inf
 
     def take(self, *, final: bool = False) -> bytes:
         """Interleaved samples that nothing can change any more; all that there are when ``final``."""

@@ -28,6 +28,7 @@ LEG_CODECS = {MediaCodec.OPUS: Codec.L16_16K, MediaCodec.PCMU: Codec.PCMU, Media
 
 DEAD_S = 4.0  # Chromium checks the path every 2.5 s at the latest and sends media every 0.02 to 0.4 s
 _APOLOGY_S = 2.0
+_GOODBYE_S = 0.5  # for the last packets, and the event that tells the page why
 _EVENTS = "events"
 
 
@@ -192,12 +193,12 @@ class BrowserCall:
     def _leave(self, action: str, _arguments: Mapping[str, str]) -> None:
         """The call's core has let go of the leg."""
         self.session = None
+        goodbye_s = _GOODBYE_S
         if action == "failed" and self.leg is not None:
             self.leg.clear()
             self.leg.send_audio(congestion(self.codec, _APOLOGY_S))
-            asyncio.get_running_loop().call_later(_APOLOGY_S, self._close, action)
-        else:
-            self._close(action)
+            goodbye_s = _APOLOGY_S
+        asyncio.get_running_loop().call_later(goodbye_s, self._close, action)
 
     def _close(self, reason: str) -> None:
         if self.over:

@@ -42,6 +42,11 @@ class WebRtcDoor:
         self._writers: dict[BrowserCall, EventWriter] = {}
         self._ticks = 0
 
+    @property
+    def sessions(self) -> int:
+        """Calls, and offers that wait for their connection."""
+        return len(self._calls)
+
     async def open(self, offer: BrowserOffer, agent: str, variables: Mapping[str, str]) -> Answered:
         """Answer a new call. Raises NoSlotError and TooManyOffersError."""
         if sum(call.half_open for call in self._calls.values()) >= self._config.max_half_open:

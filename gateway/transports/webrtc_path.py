@@ -119,8 +119,7 @@ class BrowserPath:
     def credentials(self) -> tuple[str, str]:
         """Our ICE user name fragment and password."""
         parameters = self._gatherer.getLocalParameters()
-        assert parameters.usernameFragment and parameters.password, "drawn when the gatherer was made"
-        return parameters.usernameFragment, parameters.password
+        return parameters.usernameFragment or "", parameters.password or ""
 
     def candidates(self) -> tuple[str, ...]:
         """Ours, as values of ``a=candidate``."""

@@ -66,7 +66,7 @@ class SpeechOnset:
 
     @property
     def wanted_bytes(self) -> int:
-        """How much audio is worth a wake-up: a frame while speech may be beginning, else two (10 ms later on average)."""
+        """What is worth a wake-up: a frame while speech may be beginning, else two (on average 10 ms later)."""
         return self._frame_bytes * (1 if self._voiced else 2) - len(self._pending)
 
     def reset(self) -> None:

@@ -28,8 +28,6 @@ from wire.audio.codecs import Codec
 from wire.ids import TurnId
 from wire.messages import Decision
 
-__all__ = ["ReplyStamps", "ReplyTrace"]
-
 LOOK_BACK_S = 4.0  # who has said nothing for longer is not waiting for this reply: a greeting, a reminder
 PACKET_S = 0.02  # a leg without marks sends what it was given packet by packet, with the shared tick
 

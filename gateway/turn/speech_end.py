@@ -1,4 +1,4 @@
-"""Find where the caller's last words ended, looking back over seconds of audio. Done once per reply, never per packet."""
+"""Find where the caller's last words ended, looking back over seconds of audio: once per reply, not per packet."""
 
 import numpy as np
 import numpy.typing as npt

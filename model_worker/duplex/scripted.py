@@ -37,6 +37,7 @@ from wire.messages import DecisionKind, Voice
 
 RATE_HZ = 8_000  # of the telephone, in and out: a load test then measures no resampling
 MARKER_SAMPLES = RATE_HZ // 50  # 20 ms
+WORD_MS = 300  # of an operator's words: 200 a minute
 
 
 @dataclass(slots=True)
@@ -103,6 +104,7 @@ class ScriptedEngine:
             hears_while_speaking=True,
             sessions=script.sessions,
             licence_note="ours, no weights",
+            says_given_words=True,
         )
 
     @property
@@ -149,20 +151,20 @@ class ScriptedEngine:
     def _decide(self, heard: StepInput, call: _Call) -> StepOutput:
         said: tuple[Said, ...] = ()
         rule = self._next_rule(heard, call) if call.turn is None else None
-        if rule is not None:
+        if heard.say:
+            say, hang_up = _as_tone(heard.say), False
+        elif rule is not None:
+            say, hang_up = rule.say, rule.hang_up
+        else:
+            say = None
+        if say is not None:
             call.last_turn = TurnId(call.last_turn + 1)
-            call.turn = _Turn(call.last_turn, rule.say, rule.hang_up)
+            call.turn = _Turn(call.last_turn, say, hang_up)
             call.history.append(
-                {
-                    "voice": Voice.AGENT.value,
-                    "text": rule.say.text,
-                    "turn": call.last_turn,
-                    "cut": False,
-                    "say": rule.say,
-                }
+                {"voice": Voice.AGENT.value, "text": say.text, "turn": call.last_turn, "cut": False, "say": say}
             )
-            if rule.say.text:
-                said = (Said(Voice.AGENT, rule.say.text),)
+            if say.text:
+                said = (Said(Voice.AGENT, say.text),)
         if call.turn is None:
             call.silent_chunks += 1
             return StepOutput(heard.call, heard.index, DecisionKind.LISTEN, p_speak=0.0)
@@ -211,6 +213,12 @@ class ScriptedEngine:
                 return rule.digit in heard.dtmf
             case _:
                 assert_never(rule)
+
+
+def _as_tone(texts: Sequence[str]) -> Say:
+    """An operator's words, as long as they take to say."""
+    text = " ".join(texts)
+    return Say(ms=WORD_MS * max(1, len(text.split())), text=text)
 
 
 def _loudness(pcm: Pcm) -> float:

@@ -25,6 +25,7 @@ from wire.messages import (
     DecisionKind,
     DownMessage,
     Dtmf,
+    Say,
     SpeechChunk,
     ToolCall,
     Transcript,
@@ -159,7 +160,7 @@ class EngineLoop:
             self._announce_draining(session, now)
 
     def _receive_media(
-        self, served: _Served, message: AudioChunk | TurnCancelled | Dtmf, lag_s: float, now: float
+        self, served: _Served, message: AudioChunk | TurnCancelled | Dtmf | Say, lag_s: float, now: float
     ) -> None:
         session = served.session
         served.heard_at = now
@@ -197,7 +198,14 @@ class EngineLoop:
             return
         heard = self._intake.convert([(s.session.call, s.session.codec, chunk.payload) for s, chunk in ready])
         inputs = [
-            StepInput(call := served.session.call, chunk.index, heard[call], chunk.playback_s, chunk.dtmf)
+            StepInput(
+                call := served.session.call,
+                chunk.index,
+                heard[call],
+                chunk.playback_s,
+                chunk.dtmf,
+                self._sayable(chunk.say) if chunk.say else (),
+            )
             for served, chunk in ready
         ]
         started = self._clock()
@@ -214,6 +222,12 @@ class EngineLoop:
             self.stats.decided_chunks += 1
             if session.backlog:
                 self._scheduler.add(session.call, session.waiting_since)
+
+    def _sayable(self, say: tuple[str, ...]) -> tuple[str, ...]:
+        if self._capabilities.says_given_words:
+            return say
+        self.stats.ignored_says += len(say)
+        return ()
 
     def _run_engine(self, inputs: list[StepInput]) -> dict[CallId, StepOutput]:
         """Step all calls together; if that raises, each alone once, so that the fault costs one call only."""

@@ -41,5 +41,7 @@ class LoopStats:
     retried_steps: int = 0
     dropped_speech: int = 0
     """Pieces of speech for a turn that was over."""
+    ignored_says: int = 0
+    """Words of an operator that the engine has no way to say."""
     tally: Tally = field(default_factory=Tally)
     failures: dict[Failure, int] = field(default_factory=lambda: dict.fromkeys(Failure, 0))

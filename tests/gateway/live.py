@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from math import pi, sin
 from typing import Any
 
 import aiohttp
@@ -16,6 +17,8 @@ from twilio.request_validator import RequestValidator
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
 from gateway.config.sip import SipConfig
+from gateway.config.webrtc import WebRtcConfig
+from wire.audio.codecs import Codec
 from wire.bus.local import LocalHub
 from wire.bus.seam import WorkerAdvert
 from wire.ids import CallId, GatewayId, TurnId, WorkerId
@@ -35,6 +38,7 @@ AUTH_TOKEN = "auth-token-of-the-tests"
 API_TOKEN = "api-token-of-the-tests"
 WAIT_S = 10.0
 SPEECH_SAMPLES = 160_000  # 20 s: long enough to be talked over
+_TONE_500_HZ = b"".join(round(8_000 * sin(2 * pi * n / 32)).to_bytes(2, "little", signed=True) for n in range(32))
 
 
 class RuleWorker:
@@ -46,6 +50,7 @@ class RuleWorker:
         self._bus = hub.endpoint(self.id)
         self._seq: dict[str, int] = {}
         self._gateways: dict[str, GatewayId] = {}
+        self._codecs: dict[str, Codec] = {}
         self._news = asyncio.Condition()
 
     async def start(self) -> None:
@@ -65,6 +70,7 @@ class RuleWorker:
         self.received.append(message)
         if isinstance(message, CallOpened):
             self._gateways[message.call] = message.gateway
+            self._codecs[message.call] = message.codec
         if isinstance(message, AudioChunk):
             speak = message.index == 1
             kind, turn = (DecisionKind.SPEAK, TurnId(1)) if speak else (DecisionKind.LISTEN, TurnId(0))
@@ -75,7 +81,7 @@ class RuleWorker:
 
     def _speak(self, call: CallId, turn: TurnId) -> None:
         for at in range(0, SPEECH_SAMPLES, 16_000):
-            self._say(call, partial(_speech, turn, at))
+            self._say(call, partial(_speech, self._codecs[call], turn, at))
         self._say(call, lambda call, seq: TurnDone(call, 0, seq, turn, SPEECH_SAMPLES))
 
     def _say(self, call: CallId, make: Callable[[CallId, int], DownMessage]) -> None:
@@ -88,8 +94,10 @@ class RuleWorker:
             self._news.notify_all()
 
 
-def _speech(turn: TurnId, at: int, call: CallId, seq: int) -> SpeechChunk:
-    return SpeechChunk(call, 0, seq, turn, at, b"\x22" * 16_000, f"word{at}")
+def _speech(codec: Codec, turn: TurnId, at: int, call: CallId, seq: int) -> SpeechChunk:
+    """One octet over and over on telephones; a tone of 500 Hz where a voice codec would take that for nothing."""
+    payload = b"\x22" * 16_000 if codec.bytes_per_sample == 1 else _TONE_500_HZ * 500
+    return SpeechChunk(call, 0, seq, turn, at, payload, f"word{at}")
 
 
 class Phone:
@@ -202,7 +210,9 @@ class Line:
 
 
 @asynccontextmanager
-async def line(slots: int = 8, sip: SipConfig | None = None, **settings: Any) -> AsyncIterator[Line]:
+async def line(
+    slots: int = 8, sip: SipConfig | None = None, webrtc: WebRtcConfig | None = None, **settings: Any
+) -> AsyncIterator[Line]:
     hub = LocalHub()
     worker = RuleWorker(hub)
     await worker.start()
@@ -215,7 +225,7 @@ async def line(slots: int = 8, sip: SipConfig | None = None, **settings: Any) ->
         drain_limit_s=WAIT_S,
         **settings,
     )
-    gateway = Gateway(config, *hub.open(GatewayId("g1")), sip=sip)
+    gateway = Gateway(config, *hub.open(GatewayId("g1")), sip=sip, webrtc=webrtc)
     await gateway.start()
     async with aiohttp.ClientSession() as http:
         try:

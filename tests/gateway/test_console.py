@@ -8,11 +8,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 
 from gateway.events import OperatorMuted
 from gateway.runner.archive import PastCall, PastCalls, pack
 from gateway.web import console_socket
 from tests.gateway.consoles import CHUNK, CONSOLE_TOKEN, Bench, console, hear, until
+from tests.gateway.live import line
 from wire.bus.archive import LocalArchive
 from wire.ids import CallId
 
@@ -329,3 +331,38 @@ async def test_a_page_that_never_reads_is_cut_off_and_its_call_goes_on(
     await until(lambda: len(session.record.decisions) == chunks)
     assert session.record.state == "live"
     writer.transport.abort()
+
+
+async def test_a_gateway_with_a_console_token_shows_its_telephone_calls():
+    async with line(console_token=SecretStr(CONSOLE_TOKEN)) as it:
+        url = it.gateway.base_url
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with aiohttp.ClientSession(headers={"Origin": url}, cookie_jar=jar) as browser:
+            async with browser.post(url + "/console/login", json={"token": CONSOLE_TOKEN}) as response:
+                assert response.status == 204
+            phone = it.phone()
+            await phone.dial()
+            await phone.speak(2 * CHUNK)
+            await phone.hear("media")
+            async with browser.ws_connect(url + "/console/api/live?call=CA1") as socket:
+                assert (await hear(socket, "call"))["call"]["caller"] == "+15550100"
+                assert (await hear(socket, "turn"))["state"] == "open"
+                async with browser.post(url + "/console/api/calls/CA1/actions", json={"action": "hangup"}) as response:
+                    assert response.status == 202
+                assert (await hear(socket, "ended"))["outcome"] == "operator_hangup"
+
+
+async def test_a_gateway_without_a_console_token_has_no_console():
+    async with line() as it, it.http.get(it.gateway.base_url + "/console/api/calls") as response:
+        assert response.status == 404
+
+
+async def test_one_page_too_many_is_told_to_come_back(operator: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(console_socket, "MAX_SOCKETS", 2)
+    first, _second = await operator.socket("live"), await operator.socket("live")
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await operator.socket("live")
+    assert refused.value.status == 503
+    await first.close()
+    await until(lambda: operator.feed.watchers == 1)
+    await (await operator.socket("live")).close()

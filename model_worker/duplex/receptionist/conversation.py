@@ -56,6 +56,8 @@ class Conversation:
         self._replaced: AgentTurn | None = None  # the gateway still reports how much of it was heard
         self._turn_action: Action | None = None  # to go out with the end of the open turn
         self._to_say: tuple[Spoken, ...] = ()
+        self._ordered: tuple[str, ...] = ()  # by an operator, to be said before anything else
+        self._ordered_turn = NO_TURN  # the newest that holds nothing but such words: the dialog knows nothing of it
         self._said: list[Said] = []
         self._immediate: list[Action] = []
 
@@ -71,9 +73,11 @@ class Conversation:
             self._quiet_s = 0.0
             self.history.add(Entry(Voice.CALLER, f"pressed {digit}"))
             self._receive(Key(digit))
+        if given.say:
+            self._take_order(given.say)
         if self._dialog.state is not State.ENDED:
             self.ear.hear(given.pcm, self._phrases, agent_audible=self._turn is not None and not self._to_say)
-        idle = self._turn is None and not self._to_say and not self.ear.caller_has_floor
+        idle = self._turn is None and not self._to_say and not self._ordered and not self.ear.caller_has_floor
         self._quiet_s = self._quiet_s + chunk_s if idle else 0.0
 
     def decide(self, given: StepInput) -> StepOutput:
@@ -85,7 +89,9 @@ class Conversation:
             self._receive(TimeUp())
         elif self._quiet_s > 0:
             self._receive(Silence(self._quiet_s))
-        if self._to_say:
+        if self._immediate:
+            self._ordered = ()  # the caller is being let go of
+        if self._to_say or self._ordered:
             self._open_turn()
         output = self._speak(given)
         self._said, self._immediate = [], []
@@ -104,7 +110,7 @@ class Conversation:
         """After a fault: no more words; the caller is handed on as the agent file says of failures."""
         self.failed = True
         self._end_turn_early()
-        self._to_say, self._said = (), []
+        self._to_say, self._ordered, self._said = (), (), []
         self._receive(Broken())
 
     def hand_on(self, given: StepInput) -> StepOutput:
@@ -122,16 +128,29 @@ class Conversation:
             self._unheard_s += chunk_s
         if turn.played:
             self._turn = self._turn_action = None
-            self._receive(TurnPlayed())
+            if turn.id != self._ordered_turn:
+                self._receive(TurnPlayed())
         elif self._unheard_s >= STALLED_S:
             self._cut_turn(turn.text_before(turn.heard_s))
 
     def _cut_turn(self, heard_text: str) -> None:
         assert self._turn is not None, "an open turn is cut"
-        self.history.cut(self._turn.id, heard_text)
+        turn = self._turn
+        self.history.cut(turn.id, heard_text)
         self._turn = self._turn_action = None
         self._quiet_s = 0.0
-        self._receive(BargedIn(heard_text))
+        if turn.id != self._ordered_turn:
+            self._receive(BargedIn(heard_text))
+
+    def _take_order(self, texts: tuple[str, ...]) -> None:
+        """An operator's words take the floor; to the dialog its own were cut off, and it comes back to them."""
+        texts = tuple(text for text in texts if any(character.isalnum() for character in text))
+        if not texts:
+            return
+        if (turn := self._turn) is not None:
+            self._cut_turn(turn.text_before(turn.heard_s))
+            self._replaced = turn
+        self._ordered = texts
 
     def _take_result(self, result: Recognition) -> None:
         if result.text and result.confidence >= self._reject_below:
@@ -161,8 +180,10 @@ class Conversation:
     def _open_turn(self) -> None:
         self._end_turn_early()
         self._newest_turn = TurnId(self._newest_turn + 1)
-        self._turn = AgentTurn(self._newest_turn, self._to_say, self._render)
-        self._to_say = ()
+        if not self._to_say:
+            self._ordered_turn = self._newest_turn
+        self._turn = AgentTurn(self._newest_turn, (*self._ordered, *self._to_say), self._render)
+        self._to_say, self._ordered = (), ()
         self._unheard_s = 0.0
         self._said.append(Said(Voice.AGENT, self._turn.text))
         self.history.add(Entry(Voice.AGENT, self._turn.text, self._turn.id))

@@ -83,6 +83,7 @@ class ReceptionistEngine:
             hears_while_speaking=True,
             sessions=self._policy.sessions,
             licence_note="the voice is espeak-ng (GPL-3), run in a process of its own",
+            says_given_words=True,
         )
 
     def warm_up(self) -> None:

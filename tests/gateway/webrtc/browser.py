@@ -28,7 +28,7 @@ class Voice(MediaStreamTrack):
 
     def __init__(self) -> None:
         super().__init__()
-        self._waiting = np.empty(0, np.int16)
+        self._waiting: Pcm = np.empty(0, np.int16)
         self._due: float | None = None
         self._samples = 0
         self.done = asyncio.Event()
@@ -80,7 +80,12 @@ class Browser:
     async def dial(self, *, again: str = "") -> None:
         """Call, or come back to the call of session ``again``; returns when the path stands."""
         connected = asyncio.Event()
-        self.pc.on("connectionstatechange", lambda: self.pc.connectionState == "connected" and connected.set())
+
+        def note() -> None:
+            if self.pc.connectionState == "connected":
+                connected.set()
+
+        self.pc.on("connectionstatechange", note)
         headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {self._token}"}
         path = again or "/whip"
         async with self._http.post(self._base_url + path, data=await self.offer(), headers=headers) as response:
@@ -90,6 +95,12 @@ class Browser:
         await self.pc.setRemoteDescription(RTCSessionDescription(body, "answer"))
         async with asyncio.timeout(10):
             await connected.wait()
+
+    def vanish(self) -> None:
+        """The cable is pulled: no goodbye, and nothing is heard any more."""
+        for transceiver in self.pc.getTransceivers():
+            for protocol in transceiver.sender.transport.transport._connection._protocols:
+                protocol.transport.abort()
 
     async def hang_up(self) -> None:
         async with self._http.delete(self._base_url + self.session) as response:

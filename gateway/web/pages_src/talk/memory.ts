@@ -1,0 +1,34 @@
+/** What a page keeps so that its call survives a reload. Of this tab only, and gone with it. */
+
+import type { CallEvent } from "../shared/events";
+import type { Session } from "./signalling";
+
+const KEY = "twowire.call";
+/** Enough for the captions; decisions and levels of the past are not kept. */
+const MAX_EVENTS = 80;
+
+export interface Kept {
+  session: Session;
+  call: string;
+  /** When the call began, on this machine's clock. */
+  beganUnixS: number | null;
+  /** The newest words and turns. */
+  told: CallEvent[];
+}
+
+export function keep(kept: Kept): void {
+  sessionStorage.setItem(KEY, JSON.stringify({ ...kept, told: kept.told.slice(-MAX_EVENTS) }));
+}
+
+export function kept(): Kept | null {
+  try {
+    const found = JSON.parse(sessionStorage.getItem(KEY) ?? "null") as Kept | null;
+    return found && typeof found.session?.url === "string" && Array.isArray(found.told) ? found : null;
+  } catch {
+    return null;
+  }
+}
+
+export function forget(): void {
+  sessionStorage.removeItem(KEY);
+}
