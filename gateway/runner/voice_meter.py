@@ -1,8 +1,8 @@
 """Where in his audio somebody speaks, by loudness: good for seconds in a report, not for decisions.
 
 A frame of 20 ms counts as speech when it is 9 dB above the noise of the line and above -50 dBFS. The noise is the
-quietest frame of each chunk, taken at once when it falls and by an eighth when it rises, so that a fan that goes on
-is learned within two seconds; a chunk of pure speech has a quiet frame as well, between two words or sounds.
+quietest frame of each chunk: speech has one, between two words or sounds. It is believed at once when it is lower than
+before, and by 6 dB a second when it is higher, so that a fan at -40 dBFS is learned within two seconds.
 """
 
 import numpy as np
@@ -13,8 +13,10 @@ from wire.audio.g711 import decode
 
 FRAME_S = 0.02
 _ABOVE_NOISE = 10**0.9  # 9 dB, in power
-_LEAST = (32_768 * 10 ** (-50 / 20)) ** 2
-_LEARN = 0.125
+_FULL_SCALE = 32_768.0**2
+_LEAST = _FULL_SCALE * 10**-5.0
+_LEAST_NOISE = _FULL_SCALE * 10**-6.0  # from here on it is the threshold that counts
+_LEARN_DB_PER_S = 6.0
 
 Voiced = npt.NDArray[np.bool_]
 
@@ -25,7 +27,7 @@ class VoiceMeter:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._frame_samples = round(codec.sample_rate_hz * FRAME_S)
-        self._noise = 0.0
+        self._noise = _LEAST_NOISE
 
     def voiced(self, payload: bytes) -> Voiced:
         """One truth per whole frame of ``payload``; a rest shorter than a frame is left out."""
@@ -35,7 +37,7 @@ class VoiceMeter:
         whole = payload[: frames * self._frame_samples * self._codec.bytes_per_sample]
         pcm = decode(self._codec, whole).astype(np.float32).reshape(frames, -1)
         power = np.einsum("ij,ij->i", pcm, pcm) / self._frame_samples
-        quietest = float(power.min())
-        self._noise += (quietest - self._noise) * (_LEARN if quietest > self._noise else 1.0)
+        louder = self._noise * 10 ** (_LEARN_DB_PER_S * FRAME_S * frames / 10)
+        self._noise = max(_LEAST_NOISE, min(float(power.min()), louder))
         voiced: Voiced = power > max(_LEAST, self._noise * _ABOVE_NOISE)
         return voiced
