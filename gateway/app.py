@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,10 +19,14 @@ from gateway.config.sip import SipConfig
 from gateway.config.webrtc import WebRtcConfig
 from gateway.events import CallEvent
 from gateway.metrics import GatewayMetrics
+from gateway.runner.archive import PastCalls
+from gateway.runner.call_log import CallLog
 from gateway.runner.decision_log import DecisionLog
 from gateway.runner.feed import LiveFeed
 from gateway.runner.hub import CallHub
+from gateway.runner.keeper import CallKeeper
 from gateway.runner.outbound import DialOrder, Fault, NotDialledError
+from gateway.runner.recording import RecordingWriter, recording_path
 from gateway.transports.front_door import FrontDoor, one_request
 from gateway.transports.sip_door import SipDoor
 from gateway.transports.twilio_hooks import TwilioHooks
@@ -34,6 +39,7 @@ from gateway.web.origins import Origins
 from gateway.web.pages import Pages, read_static
 from gateway.web.tokens import PageTokens
 from gateway.web.whip import Whip
+from wire.bus.archive import CallArchive
 from wire.bus.seam import Bus, OneTimeTokens, Placement
 from wire.ids import CallId, GatewayId
 from wire.settings import ConfigError
@@ -44,6 +50,7 @@ if TYPE_CHECKING:  # an extra: installed where browsers call
 log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 * 1024
+_SHUTDOWN_S = 5.0  # for consoles that are still connected
 
 
 class Gateway:
@@ -58,8 +65,12 @@ class Gateway:
         *,
         sip: SipConfig | None = None,
         webrtc: WebRtcConfig | None = None,
+        archive: CallArchive | None = None,
     ) -> None:
+        """``archive`` keeps calls that are over for the console."""
         self._config = config
+        self._archive = archive
+        self._keeper: CallKeeper | None = None
         self._sip_config = sip
         self._webrtc_config = webrtc
         self._bus = bus
@@ -102,6 +113,7 @@ class Gateway:
             CallLimits(config.media_timeout_s, config.max_call_s),
             self._decision_log.write if self._decision_log else lambda _note: None,
         )
+        self._keeper = self._keep_calls(self._hub)
         self._feed = feed = LiveFeed(self._hub.records, self._hub.quality)
         self._hub.observers.append(feed.observe)
         hooks = TwilioHooks(config, self._hub, self._tokens, metrics, self.base_url)
@@ -118,13 +130,15 @@ class Gateway:
             app.add_routes(PageTokens(self._webrtc_config, token, origins).routes())
         if config.console_token is not None:
             guard = ConsoleGuard(config.console_token.get_secret_value(), self.base_url)
-            app.add_routes(Console(self._hub, feed, guard).routes())
-        app.add_routes(pages.routes())
-        self._http = web.AppRunner(app, handle_signals=False, access_log=None)
+            past = None if self._archive is None else PastCalls(self._archive)
+            app.add_routes(Console(self._hub, feed, guard, past, self._recording_of).routes())
+        app.add_routes(pages.routes(console=config.console_token is not None))
+        self._http = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._http.setup()
         http_server = self._http.server
         assert http_server is not None, "a runner that was set up has its server"
         await self._hub.start()
+        self._keeper.start()
         if self._sip_config is not None:
             self.sip = SipDoor(self._sip_config, config.agent, self._hub, metrics)
             await self.sip.start()
@@ -158,9 +172,34 @@ class Gateway:
             self._feed.close()
         if self._http is not None:
             await self._http.cleanup()
+        if self._keeper is not None:
+            await self._keeper.close()
         if self._decision_log is not None:
             self._decision_log.close()
         log.info("gateway.stopped")
+
+    def _keep_calls(self, hub: CallHub) -> CallKeeper:
+        """Raises ConfigError when a file or a folder cannot be written."""
+        config = self._config
+        try:
+            log_file = None if config.call_log is None else CallLog(config.call_log)
+            recordings = None
+            if config.recording and config.recording_dir is not None:
+                recordings = RecordingWriter(config.recording_dir)
+        except OSError as error:
+            raise ConfigError(f"TWOWIRE_CALL_LOG, TWOWIRE_RECORDING_DIR: {error.filename}: {error.strerror}") from None
+        keeper = CallKeeper(self._archive, log_file, recordings, config.max_call_s)
+        hub.observers.append(keeper.observe)
+        hub.on_ended = keeper.ended
+        return keeper
+
+    def _recording_of(self, call: CallId) -> Path | None:
+        """The finished recording of a call; looks at the disk."""
+        directory = self._config.recording_dir
+        if directory is None or (self._hub is not None and self._hub.is_live(call)):
+            return None
+        path = recording_path(directory, call)
+        return path if path is not None and path.is_file() else None
 
     async def _dial(self, order: DialOrder) -> CallId:
         if self.sip is None:
@@ -197,13 +236,14 @@ async def run_gateway(
     *,
     sip: SipConfig | None = None,
     webrtc: WebRtcConfig | None = None,
+    archive: CallArchive | None = None,
     on_ready: Callable[[Gateway], None] = lambda gateway: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the drain.
 
     ``on_ready`` is told once calls are taken.
     """
-    gateway = Gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc)
+    gateway = Gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive)
     await gateway.start()
     on_ready(gateway)
     gc.collect()

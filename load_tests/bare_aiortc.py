@@ -7,7 +7,8 @@ the same as the gateway's: POST an offer, DELETE the session. ``python -m load_t
 import asyncio
 import secrets
 import signal
-import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import click
 import uvloop
@@ -63,6 +64,22 @@ class BareEcho:
         return web.Response()
 
 
+@asynccontextmanager
+async def echoing(port: int) -> AsyncIterator[str]:
+    """An echo on this port of the loopback interface, 0 for any; its address."""
+    echo = BareEcho()
+    app = web.Application()
+    app.add_routes(echo.routes())
+    runner = web.AppRunner(app, handle_signals=False, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, port).start()
+        yield f"http://{HOST}:{runner.addresses[0][1]}"
+    finally:
+        await echo.stop()
+        await runner.cleanup()
+
+
 @click.command()
 @click.option("--port", type=int, required=True, help="Listen here, on the loopback interface.")
 def main(port: int) -> None:
@@ -72,18 +89,10 @@ def main(port: int) -> None:
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        echo = BareEcho()
-        app = web.Application()
-        app.add_routes(echo.routes())
-        runner = web.AppRunner(app, handle_signals=False, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, HOST, port).start()
-        await ended.wait()
-        await echo.stop()
-        await runner.cleanup()
+        async with echoing(port):
+            await ended.wait()
 
     uvloop.run(serve())  # the loop of the gateway, too
-    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -142,6 +142,7 @@ def serve(**settings: Any) -> None:
     from gateway.config import load_config
     from gateway.config.sip import load_sip
     from gateway.config.webrtc import load_webrtc
+    from wire.bus.redis_archive import RedisArchive
     from wire.bus.redis_streams import Side, open_redis
     from wire.bus.seam import BusUnavailableError
     from wire.ids import GatewayId
@@ -150,7 +151,8 @@ def serve(**settings: Any) -> None:
 
     async def run() -> None:
         bus, placement, tokens = open_redis(config.redis_url, GatewayId(config.gateway_id), Side.GATEWAY)
-        await run_gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc)
+        archive = RedisArchive(config.redis_url, config.gateway_id, config.archive_retention_s)
+        await run_gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive)
 
     try:
         config = load_config(**settings)

@@ -13,6 +13,7 @@ from gateway.config.sip import SipConfig
 from gateway.config.webrtc import WebRtcConfig
 from model_worker.app import serving
 from model_worker.config import WorkerConfig
+from wire.bus.archive import LocalArchive
 from wire.bus.embedded import EmbeddedValkey
 from wire.bus.local import LocalHub
 from wire.bus.redis_streams import Side, open_redis
@@ -43,6 +44,7 @@ async def run_demo(
             *gateway_parts,
             sip=sip,
             webrtc=webrtc,
+            archive=LocalArchive(),
             on_ready=lambda ready: _say_what_next(ready, gateway.console_token),
         )
 

@@ -94,7 +94,7 @@ def simultaneous_impairment(connection: Connection, noise: float, signal: float,
     """Is (7-8): a connection that is too loud (Iolr), its sidetone (Ist), its quantisation (Iq)."""
     c = connection
     loudness = (c.slr + c.rlr + 0.2 * (_RECEIVER_NOISE_DBM + noise - c.rlr)) / 8  # Xolr / 8, 7-10
-    too_loud = 20 * ((1 + loudness**8) ** (1 / 8) - loudness)  # 7-9
+    too_loud: float = 20 * ((1 + loudness**8) ** (1 / 8) - loudness)  # 7-9
     q = 37 - 15 * log10(c.qdu)  # 7-17
     g = 1.07 + 0.258 * q + 0.0602 * q**2  # 7-16
     y = (signal - 100) / 15 + 46 / 8.4 - g / 9  # 7-14
@@ -107,12 +107,13 @@ def sidetone_impairment(connection: Connection) -> float:
     """Ist (7-11), of a sidetone that is too loud or too weak for the echo that follows it."""
     c = connection
     stmro = -10 * log10(10 ** (-c.stmr / 10) + exp(-c.talker_echo_ms / 4) * 10 ** (-c.telr / 10))  # 7-12
-    return (
+    impairment: float = (
         12 * (1 + ((stmro - 13) / 6) ** 8) ** (1 / 8)
         - 28 * (1 + ((stmro + 1) / 19.4) ** 35) ** (1 / 35)
         - 13 * (1 + ((stmro - 3) / 33) ** 13) ** (1 / 13)
         + 29
     )
+    return impairment
 
 
 def delay_impairment(connection: Connection, noise: float, signal: float, sidetone: float) -> float:
@@ -143,7 +144,7 @@ def talker_echo_impairment(connection: Connection, noise: float, sidetone: float
 
 def listener_echo_impairment(connection: Connection, signal: float) -> float:
     """Idle (7-25, 7-26)."""
-    rle = 10.5 * (connection.wepl + 7) * (connection.round_trip_ms + 1) ** -0.25
+    rle: float = 10.5 * (connection.wepl + 7) * (connection.round_trip_ms + 1) ** -0.25
     half = (signal - rle) / 2
     return half + sqrt(half**2 + 169)
 
@@ -153,7 +154,8 @@ def absolute_delay_impairment(delay_ms: float) -> float:
     if delay_ms <= 100:
         return 0.0
     x = log2(delay_ms / 100)
-    return 25 * ((1 + x**6) ** (1 / 6) - 3 * (1 + (x / 3) ** 6) ** (1 / 6) + 2)
+    impairment: float = 25 * ((1 + x**6) ** (1 / 6) - 3 * (1 + (x / 3) ** 6) ** (1 / 6) + 2)
+    return impairment
 
 
 def effective_equipment_impairment(connection: Connection) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic, time
 from typing import NoReturn
 
@@ -55,6 +55,8 @@ class CallHub:
         self.draining = False
         self.observers: list[Observer] = []
         """Who sees the effects of calls that begin from now on."""
+        self.on_ended: Callable[[CallRecord, LegQuality | None, Mapping[str, float]], None] = lambda *_: None
+        """Told of every call that is over: its record, the last of its leg, the figures of its core."""
         self._gateway = gateway
         self._bus = bus
         self._placement = placement
@@ -161,6 +163,7 @@ class CallHub:
         record.state, record.outcome = "ended", outcome
         self._metrics.calls.labels(record.setup.door, outcome).inc()
         log.info("call.not_answered", call=call, door=record.setup.door, outcome=outcome)
+        self.on_ended(record, None, {})
         self._note_empty()
         self.give_up(call)
 
@@ -239,6 +242,8 @@ class CallHub:
         self._metrics.calls_active.set(len(self._sessions))
         self._metrics.calls.labels(record.setup.door, record.outcome).inc()
         self._note_empty()
+        stats = session.call.stats()
+        self.on_ended(record, session.quality(), stats)
         log.info(
             "call.ended",
             call=record.call,
@@ -246,7 +251,7 @@ class CallHub:
             duration_s=record.duration_s,
             turns=len(record.turns),
             decisions=len(record.decisions),
-            missing_decisions=session.call.stats()["missing_decisions"],
+            missing_decisions=stats["missing_decisions"],
         )
         self.give_up(record.call)
 

@@ -28,6 +28,7 @@ class StereoTrack:
     def __init__(self, codec: Codec) -> None:
         self._rate_hz = codec.sample_rate_hz
         self._sample_bytes = codec.bytes_per_sample
+        self._silence = np.frombuffer(codec.silence, np.uint8)
         self._clock = MediaClock(codec.sample_rate_hz)
         self._lead_samples: int | None = None
         self._left = _Channel(codec)
@@ -89,20 +90,19 @@ class StereoTrack:
             end = self._left.end - round(HOLD_S * self._rate_hz)
         if end <= self.written_samples:
             return b""
-        samples = end - self.written_samples
-        both = np.stack(
-            [self._left.read(self.written_samples, samples), self._right.read(self.written_samples, samples)]
-        )
+        both = np.empty((end - self.written_samples, 2, self._sample_bytes), np.uint8)
+        both[:] = self._silence
+        self._left.read(self.written_samples, both[:, 0])
+        self._right.read(self.written_samples, both[:, 1])
         self.written_samples = end
-        return both.transpose(1, 0, 2).tobytes()
+        return both.tobytes()
 
 
 class _Channel:
-    """Pieces of sound at ascending positions, with silence between them."""
+    """Pieces of sound at ascending positions, and nothing between them."""
 
     def __init__(self, codec: Codec) -> None:
         self._sample_bytes = codec.bytes_per_sample
-        self._silence = np.frombuffer(codec.silence, np.uint8)
         self._pieces: deque[tuple[int, bytes]] = deque()
         self.end = 0
 
@@ -122,15 +122,13 @@ class _Channel:
             if kept:
                 self._pieces.append((position, kept))
 
-    def read(self, start: int, samples: int) -> Frames:
-        """``samples`` from ``start`` on, shape ``(samples, bytes per sample)``; what lies before is forgotten."""
-        frames = np.tile(self._silence, (samples, 1))
-        for position, payload in self._take(start + samples):
+    def read(self, start: int, frames: Frames) -> None:
+        """Lay what begins at ``start`` into ``frames``, shape ``(samples, bytes per sample)``, and forget it."""
+        for position, payload in self._take(start + len(frames)):
             piece = np.frombuffer(payload, np.uint8).reshape(-1, self._sample_bytes)
             piece = piece[max(0, start - position) :]
             at = max(0, position - start)
             frames[at : at + len(piece)] = piece
-        return frames
 
     def _take(self, end: int) -> Iterator[tuple[int, bytes]]:
         """The pieces up to ``end``; of one that goes on behind it the rest stays."""

@@ -67,6 +67,7 @@ class Bench:
         self.http = http
         self.url = url
         self.legs: dict[str, QuietLeg] = {}
+        self._sockets: list[aiohttp.ClientWebSocketResponse] = []
 
     async def call(self, name: str = "CA1", chunks: int = 0) -> CallSession:
         """A live call that has said this many chunks of silence; the agent speaks after the second."""
@@ -95,7 +96,15 @@ class Bench:
             return response.status
 
     async def socket(self, path: str) -> aiohttp.ClientWebSocketResponse:
-        return await self.http.ws_connect(f"{self.url}/console/api/{path}", headers={"Origin": self.url})
+        socket = await self.http.ws_connect(f"{self.url}/console/api/{path}", headers={"Origin": self.url})
+        self._sockets.append(socket)
+        return socket
+
+    async def close(self) -> None:
+        """The browser goes away."""
+        for socket in self._sockets:
+            await socket.close()
+        await self.http.close()
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -140,13 +149,14 @@ async def console(past: PastCalls | None = None, recordings: Mapping[str, Path] 
         lambda: FrontDoor(http_server, lambda request: None), "127.0.0.1", 0
     )
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-        try:
-            yield Bench(hub, feed, worker, http, url)
-        finally:
-            await hub.stop()
-            feed.close()
-            await http.close()
-            server.close()
-            await runner.cleanup()
-            await worker.close()
+    http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+    bench = Bench(hub, feed, worker, http, url)
+    try:
+        yield bench
+    finally:
+        await hub.stop()
+        feed.close()
+        await bench.close()
+        server.close()
+        await runner.cleanup()
+        await worker.close()

@@ -12,11 +12,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.effects import Effect, NoteTurnEnded, SendAudio, TurnEnd
+from gateway.events import WorkerSaid
 from gateway.runner.recording import CallRecorder, RecordingFile, RecordingWriter, recording_path, wav_header
+from tests.gateway.calls import RTP_LIKE, Driven, decision, speech
 from tests.gateway.records import LOUD, barged_in, chunk, decided
+from tests.speech import jfk_ulaw
 from wire.audio.codecs import Codec
 from wire.ids import CallId, TurnId
-from wire.messages import Playback
+from wire.messages import DecisionKind, Playback
 
 CALL = CallId("CA1")
 QUIET = b"\xff"
@@ -200,3 +203,31 @@ def test_a_recording_is_abandoned_with_what_was_written(tmp_path):
     assert [entry["reason"] for entry in logs] == ["fault"]
     assert len(sound_of(tmp_path / "CA1.wav")) == 4 * 8_000
     assert set(sound_of(tmp_path / "CA1.wav")[:, 1]) == {QUIET[0]}
+
+
+def test_of_a_call_with_a_barge_in_the_recording_has_what_the_core_says_was_heard(tmp_path):
+    driven = Driven(RTP_LIKE)
+    now = driven.chunks(2, start=0.13)  # the caller's first sample came at 0.13 s
+    driven.call.receive(WorkerSaid(decision(driven, 0)), now)
+    driven.call.receive(WorkerSaid(decision(driven, 1, DecisionKind.SPEAK, turn=1)), now)
+    driven.call.receive(WorkerSaid(speech(driven, 1, 0, 16_000)), now)
+    driven.drain()
+    caller = QUIET * 5_000 + jfk_ulaw()[4_000:20_000]  # silence, then he speaks up
+    for at in range(0, 19_200, 160):
+        now += 0.02
+        driven.tick_to(now)
+        driven.media(caller[at : at + 160], now)
+    (ended,) = driven.of(NoteTurnEnded)
+    assert ended.end is TurnEnd.BARGED_IN
+    first = driven.of(SendAudio)[0]
+    writer = RecordingWriter(tmp_path)
+    call = recorder(writer)
+    for effect in driven.effects:
+        call.observe(effect)
+    call.finish()
+    writer.close()
+    sound = sound_of(tmp_path / "CA1.wav")
+    heard = np.flatnonzero(sound[:, 1] == 0x10)
+    assert len(heard) == ended.ledger.played > 2_000
+    assert heard[0] == pytest.approx(first.at_s * 8_000, abs=1)
+    assert heard[-1] - heard[0] == ended.ledger.played - 1

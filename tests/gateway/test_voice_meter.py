@@ -10,7 +10,8 @@ from wire.audio.g711 import encode
 
 def tone(codec: Codec, seconds: float, dbfs: float) -> np.ndarray:
     at = np.arange(round(seconds * codec.sample_rate_hz)) / codec.sample_rate_hz
-    return (32_767 * 10 ** (dbfs / 20) * np.sqrt(2) * np.sin(2 * np.pi * 440 * at)).clip(-32_768, 32_767)
+    sound: np.ndarray = 32_767 * 10 ** (dbfs / 20) * np.sqrt(2) * np.sin(2 * np.pi * 440 * at)
+    return sound
 
 
 def noise(codec: Codec, seconds: float, dbfs: float, seed: int = 1) -> np.ndarray:

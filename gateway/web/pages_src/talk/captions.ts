@@ -18,11 +18,6 @@ export class Captions {
     this.element = h("section", { class: "words", "aria-label": "What was said" }, this.list);
   }
 
-  clear(): void {
-    this.items.clear();
-    fill(this.list);
-  }
-
   /** Show what changed; entries that did not are left alone. */
   draw(): void {
     const stays = isAtEnd(this.list);

@@ -24,13 +24,14 @@ export class Keypad {
   readonly element: HTMLElement;
   private readonly pressed = h("output", { class: "pressed", "aria-live": "polite", "aria-label": "Keys pressed" });
   private readonly press: (digit: string) => boolean;
+  private open = false;
 
   /** `press` sends a key and tells whether it could. */
   constructor(press: (digit: string) => boolean) {
     this.press = press;
     this.button = h(
       "button",
-      { type: "button", class: "round", "aria-expanded": "false", "aria-controls": "keypad", "aria-label": "Keypad", title: "Keypad", onclick: () => this.show(this.element.hidden) },
+      { type: "button", class: "round", "aria-expanded": "false", "aria-controls": "keypad", "aria-label": "Keypad", title: "Keypad", onclick: () => this.show(!this.open) },
       dots(),
     );
     this.element = h(
@@ -54,6 +55,7 @@ export class Keypad {
   }
 
   show(on: boolean): void {
+    this.open = on;
     this.element.hidden = !on;
     this.button.setAttribute("aria-expanded", String(on));
     if (!on) setText(this.pressed, "");
@@ -66,7 +68,7 @@ export class Keypad {
   }
 
   private typed(event: KeyboardEvent): void {
-    if (this.element.hidden || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (!this.open || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (event.key === "Escape") {
       this.show(false);
       this.button.focus();

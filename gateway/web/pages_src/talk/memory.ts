@@ -4,20 +4,18 @@ import type { CallEvent } from "../shared/events";
 import type { Session } from "./signalling";
 
 const KEY = "twowire.call";
-/** Enough for the captions; decisions and levels of the past are not kept. */
-const MAX_EVENTS = 80;
 
 export interface Kept {
   session: Session;
   call: string;
   /** When the call began, on this machine's clock. */
   beganUnixS: number | null;
-  /** The newest words and turns. */
+  /** The newest words and turns; decisions and levels of the past are not kept. */
   told: CallEvent[];
 }
 
 export function keep(kept: Kept): void {
-  sessionStorage.setItem(KEY, JSON.stringify({ ...kept, told: kept.told.slice(-MAX_EVENTS) }));
+  sessionStorage.setItem(KEY, JSON.stringify(kept));
 }
 
 export function kept(): Kept | null {
