@@ -151,7 +151,8 @@ def serve(**settings: Any) -> None:
 
     async def run() -> None:
         bus, placement, tokens = open_redis(config.redis_url, GatewayId(config.gateway_id), Side.GATEWAY)
-        archive = RedisArchive(config.redis_url, config.gateway_id, config.archive_retention_s)
+        retention_s = config.archive_retention_s
+        archive = RedisArchive(config.redis_url, config.gateway_id, retention_s) if retention_s else None
         await run_gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive)
 
     try:

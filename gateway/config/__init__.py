@@ -52,9 +52,11 @@ class GatewayConfig(BaseSettings):
         return url.rstrip("/")
 
     @model_validator(mode="after")
-    def _is_reachable(self) -> "GatewayConfig":
+    def _fits_together(self) -> "GatewayConfig":
         if not self.public_url and self.host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared with, not bound to
             raise ValueError("set TWOWIRE_PUBLIC_URL: how does Twilio reach a gateway that listens on every address?")
+        if self.recording and self.recording_dir is None:
+            raise ValueError("set TWOWIRE_RECORDING_DIR: where are recordings to be kept?")
         return self
 
     @field_validator("twilio_auth_token", "api_token", "console_token")

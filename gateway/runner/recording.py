@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import BinaryIO
 
 import structlog
@@ -35,8 +35,19 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.@-]{0,127}")
 
 
 def recording_path(directory: Path, call: CallId) -> Path | None:
-    """Where the recording of a call is, or will be; None for a name that is none of a file."""
+    """Where the first recording of a call is, or will be; None for a name that is none of a file."""
     return directory / f"{call}.wav" if _SAFE_NAME.fullmatch(call) else None
+
+
+def find_recording(directory: Path, call: CallId) -> Path | None:
+    """The recording of a call, the last where there are several; looks at the disk. It may still be growing."""
+    path = recording_path(directory, call)
+    found = None
+    for name in () if path is None else _names(path):
+        if not name.is_file():
+            break
+        found = name
+    return found
 
 
 def wav_header(codec: Codec, sound_bytes: int | None) -> bytes:
@@ -123,6 +134,7 @@ class RecordingFile:
         self._sound_bytes = 0
         self._closed = False
         self._broken = False
+        self._may_stop = Lock()
 
     def write(self, sound: bytes) -> None:
         """Append interleaved samples."""
@@ -131,7 +143,7 @@ class RecordingFile:
 
     def stop(self, reason: str) -> None:
         """End the recording before the call; said once."""
-        if not self.stopped:
+        if self._may_stop.acquire(blocking=False):  # taken once, for good: by the loop or by the thread
             self.stopped = True
             self._writer.stats.stopped += 1
             log.error("recording.stopped", call=self.call, reason=reason)
@@ -181,7 +193,6 @@ class RecordingWriter:
         self.directory = directory
         self.stats = RecordingStats()
         self._max_backlog_bytes = max_backlog_bytes
-        self._unfinished: set[CallId] = set()
         self._jobs: SimpleQueue[tuple[RecordingFile, bytes | None] | None] = SimpleQueue()
         self._queued_bytes = 0  # counted by the event loop only,
         self._done_bytes = 0  # and this by the thread only, so that neither needs a lock
@@ -197,20 +208,7 @@ class RecordingWriter:
             log.error("recording.stopped", call=call, reason="name")
             self.stats.stopped += 1
             return None
-        self._unfinished.add(call)
         return RecordingFile(self, path, codec, call)
-
-    def find(self, call: CallId) -> Path | None:
-        """The finished recording of a call, the last where there are several; looks at the disk."""
-        path = recording_path(self.directory, call)
-        if path is None or call in self._unfinished:
-            return None
-        found = None
-        for name in _names(path):
-            if not name.is_file():
-                break
-            found = name
-        return found
 
     def queue(self, file: RecordingFile, sound: bytes | None) -> None:
         """Have the thread append, or finish where ``sound`` is None."""
@@ -231,7 +229,6 @@ class RecordingWriter:
             file, sound = job
             if sound is None:
                 file.finish_now()
-                self._unfinished.discard(file.call)
             else:
                 file.append_now(sound)
                 self._done_bytes += len(sound)

@@ -15,7 +15,7 @@ from gateway.runner.call_detail import CallDetailBuilder
 from gateway.runner.call_log import CallLog
 from gateway.runner.keeper import MAX_WAITING, CallKeeper
 from gateway.runner.record import CallRecord
-from gateway.runner.recording import RecordingWriter
+from gateway.runner.recording import RecordingWriter, find_recording
 from gateway.runner.story import events_of
 from gateway.seams import LegQuality
 from tests.gateway.records import LOUD, record, small_call
@@ -121,7 +121,7 @@ async def test_a_recorded_call_says_so_and_has_its_file(tmp_path: Path):
     assert it.recorded
     keeper.ended(it, None, {})
     await keeper.close()
-    assert recordings.find(it.call) == tmp_path / "CA1.wav"
+    assert await asyncio.to_thread(find_recording, tmp_path, it.call) == tmp_path / "CA1.wav"
 
 
 async def test_a_call_whose_name_no_file_can_have_is_stored_without_a_recording(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Playing a turn, and knowing what was heard of it."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -172,3 +173,33 @@ class LedgerLaws(RuleBasedStateMachine):
 
 
 TestLedgerLaws = LedgerLaws.TestCase
+
+
+@given(
+    speech_samples=st.lists(st.integers(1, 4_000), min_size=1, max_size=12),
+    steps_ms=st.lists(st.integers(0, 400), min_size=1, max_size=60),
+    late_ms=st.lists(st.integers(0, 300), min_size=60, max_size=60),
+    profile=st.sampled_from([TWILIO, RTP]),
+    began_at=st.floats(0, 1e6),
+)
+def test_the_pieces_of_a_turn_meet_to_the_sample_except_where_an_underrun_is_counted(
+    speech_samples: list[int], steps_ms: list[int], late_ms: list[int], profile: PlayoutProfile, began_at: float
+):
+    playout = Playout(Codec.PCMU, profile, began_at)
+    playout.open(TurnId(1))
+    now, end, gap_samples, gaps = began_at, None, 0, 0
+    for n, step_ms in enumerate(steps_ms):
+        now += step_ms / 1_000
+        if n < len(speech_samples):
+            ledger = playout.advance(now)
+            playout.submit(ledger.generated, b"\x01" * speech_samples[n])
+        while (piece := playout.take(now)) is not None:
+            assert isinstance(piece.heard_at, int)
+            if end is not None:
+                gap_samples += piece.heard_at - end
+                gaps += piece.heard_at > end
+            end = piece.heard_at + len(piece.payload)
+            if profile.marks:
+                playout.acknowledge(piece.sent_samples, now + late_ms[n] / 1_000)
+    assert gaps == playout.underruns
+    assert gap_samples / 8_000 == pytest.approx(playout.underrun_s)

@@ -5,7 +5,7 @@ import pytest
 from gateway.effects import NoteFirstAudio, NoteReply, ReplyTrace, SendMark
 from gateway.events import LegEnded, LegMeasured, MarkPlayed, WorkerSaid
 from gateway.seams import PlayoutProfile
-from tests.gateway.calls import CALL, CHUNK, PROFILE, SILENCE, Driven, decision, speech
+from tests.gateway.calls import CALL, CHUNK, PROFILE, SILENCE, Driven, speech
 from tests.speech import jfk_ulaw
 from wire.ids import TurnId
 from wire.messages import Decision, DecisionKind
@@ -174,8 +174,6 @@ def test_a_turn_whose_decision_was_lost_is_not_traced_by_a_later_one():
 def test_a_reply_nobody_heard_is_none():
     driven = asked()
     decides(driven, 2.06)
-    driven.call.receive(WorkerSaid(decision(driven, 5, SPEAK, turn=2)), 2.07)
-    decides(driven, 2.08, turn=2)
     driven.call.receive(LegEnded("caller_hung_up"), 2.1)
     driven.drain()
     assert not traces(driven)

@@ -31,6 +31,7 @@ class FakeLeg:
         self.told: list[str] = []
         self.session: CallSession | None = None
         self.hang_up_on_audio = False
+        self.measured: LegQuality | None = None
 
     def send_audio(self, payload: bytes) -> None:
         self.told.append(f"audio {len(payload)}")
@@ -50,7 +51,8 @@ class FakeLeg:
         self.told.append(f"end {action}")
 
     def quality(self) -> LegQuality | None:
-        return None
+        self.told.append("quality")
+        return self.measured
 
 
 class Harness:
@@ -118,6 +120,48 @@ def test_speech_that_only_waits_is_played_when_its_time_comes():
     harness.now = 0.2
     harness.session.wake()
     assert sum(int(told.split()[1]) for told in harness.leg.told if told.startswith("audio")) == 4_800
+
+
+def reply(harness: Harness) -> None:
+    """The caller asks; turn 1 answers 60 ms after the chunk, and is heard until the next tick."""
+    driven = Driven()
+    words = jfk_ulaw()[:11_200] + SILENCE * 4_800  # they end at 1.4 s
+    for n in range(5):
+        harness.now = 0.4 * (n + 1)
+        harness.session.receive_media(words[n * CHUNK : (n + 1) * CHUNK])
+    harness.now = 2.06
+    harness.session.post(WorkerSaid(decision(driven, 4, DecisionKind.SPEAK, turn=1)))
+    harness.session.post(WorkerSaid(speech(driven, 1, 0, 40_000)))
+    harness.now = 2.28
+    harness.session.wake()
+
+
+def test_the_leg_is_asked_once_a_turn_how_far_away_the_caller_is():
+    harness = Harness(STREAM_LIKE)
+    harness.leg.measured = LegQuality(100, 0, 0.001, 0.02, 0.08, 4.4)
+    reply(harness)
+    assert harness.leg.told.count("quality") == 1
+    assert harness.count("twowire_gateway_reply_part_seconds_sum", part="leg") == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("measured", [None, LegQuality(100, 0, 0.001, 0.02, None, None)])
+def test_a_leg_that_knows_no_round_trip_costs_no_reply_its_trace(measured: LegQuality | None):
+    harness = Harness(STREAM_LIKE)
+    harness.leg.measured = measured
+    reply(harness)
+    assert harness.count("twowire_gateway_reply_part_seconds_sum", part="leg") == pytest.approx(0.0)
+
+
+def test_a_reply_is_counted_whole_and_in_its_parts():
+    harness = Harness(STREAM_LIKE)
+    reply(harness)
+    assert harness.count("twowire_gateway_response_seconds_count", door="twilio") == 1
+    total_s = harness.count("twowire_gateway_response_seconds_sum", door="twilio")
+    assert total_s == pytest.approx(2.06 - 1.4)
+    parts = ("jitter_buffer", "endpoint", "bus_up", "queue", "compute", "bus_down", "voice", "playout", "leg")
+    assert [harness.count("twowire_gateway_reply_part_seconds_count", part=part) for part in parts] == [1] * 9
+    sums_s = [harness.count("twowire_gateway_reply_part_seconds_sum", part=part) for part in parts]
+    assert sum(sums_s) == pytest.approx(total_s)
 
 
 def test_the_tape_gives_back_what_it_was_given_and_forgets_the_oldest():

@@ -1,4 +1,4 @@
-"""Gateways with a browser door, as processes: a line of one's own with TURN servers, and the credentials it hands out."""
+"""A gateway with a browser door that leads over TURN servers, and what it hands out to pages."""
 
 import asyncio
 import json
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.interop.gateways import API_TOKEN, AUTH_TOKEN, START_S, TWOWIRE, GatewayUnderTest
-from tests.interop.peers import LOOPBACK, ROOT, Bench, Peer
+from tests.interop.gateways import API_TOKEN, AUTH_TOKEN, TWOWIRE, GatewayUnderTest, awaited
+from tests.interop.peers import LOOPBACK, ROOT, Bench
 
 TURN_SECRET_VARIABLE = "TURN_SECRET_OF_THE_TESTS"
 
@@ -34,10 +34,10 @@ def running_line(
     }
     try:
         worker = bench.start("worker", TWOWIRE, "worker", "--metrics-port", "0", cwd=ROOT, environment=environment)
-        _await(worker, "worker.started")
+        awaited(worker, "worker.started")
         serve = [TWOWIRE, "serve", "--port", "0", "--webrtc", str(path)]
         gateway = bench.start("serve", *serve, cwd=ROOT, environment=environment)
-        url = _await(gateway, r'gateway\.ready.*?"url": "(http://[^"]+)"|"url": "(http://[^"]+)".*?gateway\.ready')
+        url = awaited(gateway, r'gateway\.ready.*?"url": "(http://[^"]+)"|"url": "(http://[^"]+)".*?gateway\.ready')
         yield GatewayUnderTest(LOOPBACK, 0, url=url, api_token=API_TOKEN)
         assert gateway.running, f"the gateway ended by itself\n{gateway.tail()}"
     finally:
@@ -55,8 +55,3 @@ def _post(url: str, api_token: str, body: Mapping[str, Any]) -> dict[str, Any]:
     with urllib.request.urlopen(request, timeout=5) as response:
         found: dict[str, Any] = json.load(response)
         return found
-
-
-def _await(peer: Peer, pattern: str) -> str:
-    match = asyncio.run(peer.until(pattern, START_S))
-    return next((group for group in match.groups() if group), "")

@@ -58,5 +58,5 @@ async def start_coturn(bench: Bench) -> Coturn:
         "--no-cli",
         "--no-multicast-peers",
     )
-    await peer.until(rf"listener opened on\s*:?\s*{host}:{port}")
+    await peer.until(rf"UDP listener opened on: {host}:{port}")
     return Coturn(host, port, secret, ports, peer)

@@ -79,8 +79,8 @@ def running_demo(folder: Path) -> Iterator[GatewayUnderTest]:
     command = [TWOWIRE, "demo", "--port", "0", "--sip-port", str(port)]
     peer = bench.start("demo", *command, cwd=ROOT, environment={"PYTHONUNBUFFERED": "1"})
     try:
-        url = _await(peer, r"twowire answers at (http://[\d.:]+)")
-        _await(peer, "Ctrl-C ends it")
+        url = awaited(peer, r"twowire answers at (http://[\d.:]+)")
+        awaited(peer, "Ctrl-C ends it")
         yield GatewayUnderTest(LOOPBACK, port, url=url)
         assert peer.running, f"the gateway ended by itself\n{peer.tail()}"
     finally:
@@ -123,10 +123,10 @@ def running_trunks(folder: Path, redis_url: str, host: str) -> Iterator[GatewayU
     }
     try:
         worker = bench.start("worker", TWOWIRE, "worker", "--metrics-port", "0", cwd=ROOT, environment=settings)
-        _await(worker, "worker.started")
+        awaited(worker, "worker.started")
         serve = [TWOWIRE, "serve", "--port", "0", "--sip", str(path)]
         gateway = bench.start("serve", *serve, cwd=ROOT, environment=settings)
-        url = _await(gateway, r'gateway\.ready.*?"url": "(http://[^"]+)"|"url": "(http://[^"]+)".*?gateway\.ready')
+        url = awaited(gateway, r'gateway\.ready.*?"url": "(http://[^"]+)"|"url": "(http://[^"]+)".*?gateway\.ready')
         yield GatewayUnderTest(
             host,
             port,
@@ -142,7 +142,7 @@ def running_trunks(folder: Path, redis_url: str, host: str) -> Iterator[GatewayU
         bench.stop()
 
 
-def _await(peer: Peer, pattern: str) -> str:
+def awaited(peer: Peer, pattern: str) -> str:
     """The first group that matched."""
     match = asyncio.run(peer.until(pattern, START_S))
     return next((group for group in match.groups() if group), "")

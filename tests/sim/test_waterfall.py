@@ -1,8 +1,9 @@
-"""A hundred replies whose every delay is known: the waterfall finds each of them, and the caller agrees on the whole."""
+"""A hundred replies whose every delay is known: the waterfall finds each, and the caller agrees on the whole."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 
 import pytest
@@ -82,7 +83,7 @@ class Line:
     def run(self) -> None:
         packets = 250
         for n in range(packets):
-            self._at(self._arrival(n), lambda now, n=n: self._call.receive_media(self._frame(n), now))
+            self._at(self._arrival(n), partial(self._call.receive_media, self._frame(n)))
         for tick in range(packets + 50):
             self._at(tick * PACKET_S + self.delays.tick_phase_s, self._tick)
         while self._due:
@@ -130,10 +131,8 @@ class Line:
                 case SendAudio(payload):
                     self._play(len(payload) / RATE_HZ, now)
                 case SendMark(name):
-                    self._at(
-                        self._ear_free_at + self.delays.mark_back_s,
-                        lambda now, name=name: self._call.receive(MarkPlayed(name), now),
-                    )
+                    returns_at = self._ear_free_at + self.delays.mark_back_s
+                    self._at(returns_at, partial(self._call.receive, MarkPlayed(name)))
                 case NoteReply(trace):
                     self.traces.append(trace)
 
@@ -166,7 +165,7 @@ class Line:
             self._say(TurnDone(CALL, 0, 0, turn, half + 8_000), voice_at + delays.playout_s + 0.01)
 
     def _say(self, message: Decision | SpeechChunk | TurnDone, when: float) -> None:
-        self._at(when, lambda now: self._call.receive(WorkerSaid(message), now))
+        self._at(when, partial(self._call.receive, WorkerSaid(message)))
 
     def injected(self) -> dict[str, float]:
         """What each part of the waterfall should say."""

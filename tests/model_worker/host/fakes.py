@@ -10,7 +10,17 @@ from model_worker.seams import CallSpec, Capabilities, Speech, StepInput, StepOu
 from wire.audio.codecs import Codec
 from wire.bus.seam import BusStats, BusUnavailableError, Deliver, Lease, WorkerAdvert
 from wire.ids import NO_TURN, CallId, GatewayId, TurnId, WorkerId
-from wire.messages import AnyMessage, AudioChunk, CallClosed, CallOpened, DecisionKind, Dtmf, Playback, TurnCancelled
+from wire.messages import (
+    AnyMessage,
+    AudioChunk,
+    CallClosed,
+    CallOpened,
+    DecisionKind,
+    Dtmf,
+    Playback,
+    Say,
+    TurnCancelled,
+)
 
 GATEWAY = GatewayId("gw-1")
 CALL = CallId("call-1")
@@ -56,6 +66,10 @@ class Caller:
     def presses(self, digit: str) -> Dtmf:
         return Dtmf(*self._stamp(), digit, 0)
 
+    def orders(self, text: str) -> Say:
+        """An operator has something said."""
+        return Say(*self._stamp(), text)
+
     def stops(self, turn: int, heard_samples: int) -> TurnCancelled:
         return TurnCancelled(*self._stamp(), TurnId(turn), heard_samples, "barged_in")
 
@@ -84,10 +98,25 @@ class FakeEngine:
     """Answers with ``answers[index]``, else listens; keeps what it was asked. ``on_step`` may raise."""
 
     def __init__(
-        self, in_hz: int = 8_000, out_hz: int = 8_000, sessions: int = 8, chunk_ms: int = 400, first_chunk_ms: int = 400
+        self,
+        in_hz: int = 8_000,
+        out_hz: int = 8_000,
+        sessions: int = 8,
+        chunk_ms: int = 400,
+        first_chunk_ms: int = 400,
+        says_given_words: bool = False,
     ) -> None:
         self.capabilities = Capabilities(
-            "fake", chunk_ms, first_chunk_ms, in_hz, out_hz, True, True, sessions, licence_note="none"
+            "fake",
+            chunk_ms,
+            first_chunk_ms,
+            in_hz,
+            out_hz,
+            True,
+            True,
+            sessions,
+            licence_note="none",
+            says_given_words=says_given_words,
         )
         self.agents: set[str] | None = None
         self.answers: dict[int, Answer] = {}
@@ -97,6 +126,8 @@ class FakeEngine:
         self.batches: list[list[CallId]] = []
         self.events: list[tuple[Any, ...]] = []
         """("chunk", call, index, dtmf, playback_s) and ("interrupt", call, turn, heard_s), in order."""
+        self.ordered: list[tuple[int, tuple[str, ...]]] = []
+        """With the index of their chunk, an operator's words."""
         self.pcm: dict[tuple[CallId, int], np.ndarray[Any, Any]] = {}
 
     def open(self, call: CallId, spec: CallSpec) -> None:
@@ -110,6 +141,8 @@ class FakeEngine:
         for given in inputs:
             self.events.append(("chunk", given.call, given.index, given.dtmf, given.playback_s))
             self.pcm[given.call, given.index] = given.pcm
+            if given.say:
+                self.ordered.append((given.index, given.say))
         return [self.answers.get(given.index, listen)(given) for given in inputs]
 
     def interrupt(self, call: CallId, turn: TurnId, heard_s: float) -> None:

@@ -229,6 +229,25 @@ def test_keys_reach_the_engine_with_their_chunk() -> None:
     assert bench.engine.events == [("chunk", CALL, 0, "42", (0, 0.0))]
 
 
+def test_an_operator_s_words_reach_an_engine_that_can_say_them() -> None:
+    bench = Bench(FakeEngine(says_given_words=True))
+    caller = Caller()
+    bench.give(caller.opens(), caller.orders("one moment"), caller.speaks(), caller.speaks())
+    bench.run()
+    assert bench.engine.ordered == [(0, ("one moment",))]
+    assert bench.loop.stats.ignored_says == 0
+
+
+def test_an_engine_that_cannot_say_given_words_is_not_bothered_and_that_is_counted() -> None:
+    bench = Bench()
+    caller = Caller()
+    bench.give(caller.opens(), caller.orders("one"), caller.orders("two"), caller.speaks())
+    decisions = of(Decision, bench.run())
+    assert [decision.index for decision in decisions] == [0]
+    assert bench.engine.ordered == []
+    assert bench.loop.stats.ignored_says == 2
+
+
 def test_an_unknown_agent_fails_the_call() -> None:
     bench = Bench()
     bench.engine.agents = {"front-desk"}

@@ -129,6 +129,17 @@ def test_a_copy_of_a_key_is_not_pressed_twice() -> None:
     assert session.take().dtmf == "7"
 
 
+def test_an_operator_s_words_come_once_with_the_next_whole_chunk_that_arrives() -> None:
+    caller = Caller()
+    session = opened(caller)
+    order = caller.orders("one moment")
+    lost = caller.speaks()
+    for message in (order, order, caller.orders("please"), caller.speaks(), caller.speaks()):
+        session.receive(message, 0.0, 1.0)
+    assert lost.index == 0
+    assert [session.take().say for _ in range(3)] == [(), ("one moment", "please"), ()]
+
+
 def test_what_the_caller_heard_is_known_in_seconds_and_kept_over_a_lost_chunk() -> None:
     caller = Caller()
     session = opened(caller)

@@ -178,10 +178,10 @@ class Line:
         self.outputs: list[StepOutput] = []
         self.most_ahead_s = 0.0
 
-    def next_input(self, pcm: Pcm = QUIET, dtmf: str = "") -> StepInput:
+    def next_input(self, pcm: Pcm = QUIET, dtmf: str = "", say: tuple[str, ...] = ()) -> StepInput:
         """The next chunk, with what the caller has heard by its end."""
         self.heard_s = min(self.generated_s, self.heard_s + 0.4)
-        given = StepInput(self.id, self.index, pcm, (self.turn, self.heard_s), dtmf)
+        given = StepInput(self.id, self.index, pcm, (self.turn, self.heard_s), dtmf, say)
         self.index += 1
         return given
 
@@ -198,9 +198,9 @@ class Line:
         self.done = output.turn_done
         self.most_ahead_s = max(self.most_ahead_s, self.generated_s - self.heard_s)
 
-    def step(self, pcm: Pcm = QUIET, dtmf: str = "") -> StepOutput:
+    def step(self, pcm: Pcm = QUIET, dtmf: str = "", say: tuple[str, ...] = ()) -> StepOutput:
         """One chunk in, its decision out."""
-        return self.house.step((self, self.next_input(pcm, dtmf)))[0]
+        return self.house.step((self, self.next_input(pcm, dtmf, say)))[0]
 
     def say(self, phrase: str, seconds: float = 0.4, after_s: float = 0.0) -> list[StepOutput]:
         """Speak, then be quiet until the agent answers (within 2 s)."""

@@ -100,6 +100,21 @@ def test_an_interrupted_turn_ends_and_its_history_holds_what_was_heard() -> None
     engine.interrupt(CALL, TurnId(9), 0.1)  # a turn it never began
 
 
+def test_an_operator_s_words_are_a_turn_of_their_own_and_interrupt_the_open_one() -> None:
+    say = {"ms": 2_000, "delivery": "paced", "text": "one two three four"}
+    engine = ScriptedEngine(Script.model_validate({"default": {"rules": [{"when": "chunk", "index": 0, "say": say}]}}))
+    engine.open(CALL, CallSpec("any"))
+    engine.step([StepInput(CALL, 0, QUIET)])
+    (output,) = engine.step([StepInput(CALL, 1, QUIET, say=("one moment", "please"))])
+    assert (output.decision, output.turn, output.turn_done) == (DecisionKind.SPEAK, 2, True)
+    assert [said.text for said in output.said] == ["one moment please"]
+    assert [(len(speech.pcm), speech.text) for speech in output.speech] == [(7_200, "one moment please")]
+    assert [entry["text"] for entry in engine.history(CALL)] == ["one two three four", "one moment please"]
+    engine.interrupt(CALL, TurnId(1), 0.6)  # what the gateway reports of the turn that was replaced
+    assert engine.history(CALL)[0]["text"] == "one two"
+    assert engine.step([StepInput(CALL, 2, QUIET)])[0].decision is DecisionKind.LISTEN
+
+
 def test_a_step_takes_the_time_the_script_says() -> None:
     slept: list[float] = []
     script = Script.model_validate({"default": {}, "step_time_s": 0.05, "step_time_per_call_s": 0.01})

@@ -121,6 +121,7 @@ export function drawBargeIn({ paint }: Frame, scale: Scale, axis: Axis, turn: Tu
   paint.fill();
   const label = scale.pxPerS > 12 ? `barge-in · stop ${span(turn.stopS)}` : scale.pxPerS > 4 ? span(turn.stopS) : "";
   const after = Math.max(stop, onset) + 9;
+  if (after < scale.left) return; // the mark has left the view
   const fits = after + paint.measureText(label).width < scale.left + scale.width;
   paint.textAlign = fits ? "left" : "right";
   paint.textBaseline = "middle";

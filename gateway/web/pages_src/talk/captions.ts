@@ -9,18 +9,23 @@ export class Captions {
   readonly element: HTMLElement;
   private readonly list: HTMLElement;
   private readonly story: Story;
+  /** The newest words stay in sight, unless the reader went back to older ones. */
+  private stays = true;
   private readonly items = new Map<string, { item: HTMLElement; shown: string }>();
 
   constructor(story: Story) {
     this.story = story;
     // New captions are read out; a change of one that was read is not read again.
     this.list = h("ol", { class: "captions", role: "log", "aria-live": "polite", "aria-relevant": "additions", "aria-label": "Captions", tabindex: 0 });
+    this.list.addEventListener("scroll", () => {
+      this.stays = isAtEnd(this.list);
+    });
+    new ResizeObserver(() => this.settle()).observe(this.list);
     this.element = h("section", { class: "words", "aria-label": "What was said" }, this.list);
   }
 
   /** Show what changed; entries that did not are left alone. */
   draw(): void {
-    const stays = isAtEnd(this.list);
     const wanted = this.story.wordsInOrder().filter((words) => words.text.trim() !== "");
     const keys = new Set(wanted.map(keyOf));
     for (const [key, { item }] of this.items) {
@@ -32,7 +37,11 @@ export class Captions {
       const known = this.entry(words);
       if (this.list.children[place] !== known) this.list.insertBefore(known, this.list.children[place] ?? null);
     });
-    if (stays) this.list.scrollTop = this.list.scrollHeight;
+    this.settle();
+  }
+
+  private settle(): void {
+    if (this.stays) this.list.scrollTop = this.list.scrollHeight;
   }
 
   private entry(words: WordsEvent): HTMLElement {

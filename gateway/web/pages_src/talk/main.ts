@@ -233,6 +233,7 @@ class Talk {
     const news = call !== "" && call !== this.callId;
     if (news) this.callId = call;
     this.take(event);
+    if (event.event === "reply") this.view.scene.showReply(event.total_s);
     if (news || event.event === "words" || event.event === "turn") this.remember();
   }
 

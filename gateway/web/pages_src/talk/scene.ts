@@ -1,7 +1,8 @@
 /** Both voices and the decisions of the last seconds, on one timeline that moves with the call. */
 
 import { Axis } from "../shared/axis";
-import { fill, h } from "../shared/dom";
+import { fill, h, setText } from "../shared/dom";
+import { span } from "../shared/format";
 import { type Sign, legend } from "../shared/legend";
 import type { Cell, Story } from "../shared/story";
 import { Strip, cellFacts } from "../shared/strip";
@@ -19,6 +20,7 @@ export class Scene {
   private readonly strip: Strip;
   private readonly plot: HTMLCanvasElement;
   private readonly tip = h("div", { class: "tip", hidden: true });
+  private readonly reply = h("span", { class: "reply" });
   private readonly story: Story;
 
   constructor(story: Story) {
@@ -31,7 +33,7 @@ export class Scene {
       "section",
       { class: "panel scene", "aria-label": "The call as it happens" },
       h("div", { class: "lanes" }, this.plot, this.strip.canvas, this.tip),
-      h("div", { class: "scene-foot" }, legend(SIGNS)),
+      h("div", { class: "scene-foot" }, legend(SIGNS), this.reply),
     );
     this.strip.canvas.addEventListener("pointermove", (event) => {
       if (event.pointerType !== "mouse") return;
@@ -48,6 +50,11 @@ export class Scene {
   moveTo(atS: number): void {
     this.axis.extend(atS);
     this.draw();
+  }
+
+  /** From the end of the caller's words to the agent's first sound. */
+  showReply(totalS: number): void {
+    setText(this.reply, `Last answer after ${span(totalS)}`);
   }
 
   private draw(): void {

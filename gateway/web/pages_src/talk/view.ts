@@ -2,6 +2,7 @@
 
 import { fill, h, setText } from "../shared/dom";
 import { capital, duration, plain } from "../shared/format";
+import { begin, colours, onThemeChange } from "../shared/surface";
 import type { Story } from "../shared/story";
 import { themeButton } from "../shared/theme_button";
 import type { CallState } from "./call";
@@ -65,7 +66,7 @@ export class View {
     this.main = h(
       "main",
       { class: "main", id: "main" },
-      h("section", { class: "hero" }, h("h1", { class: "hero-title" }, "Talk to the agent"), h("p", { class: "hero-text" }, "It listens while it speaks. Interrupt it whenever you like.")),
+      h("section", { class: "hero" }, twoVoices(), h("h1", { class: "hero-title" }, "Talk to the agent"), h("p", { class: "hero-text" }, "It listens while it speaks. Interrupt it whenever you like.")),
       h("section", { class: "head" }, h("div", { class: "head-line" }, this.title, this.clock), this.hint),
       this.problem,
       this.notice,
@@ -152,6 +153,33 @@ export class View {
     this.noticed = null;
     fill(this.notice);
   }
+}
+
+/** A picture of what is to come: two voices on one line. Not of this call, so nobody is told of it. */
+function twoVoices(): HTMLCanvasElement {
+  const canvas = h("canvas", { class: "two-voices", "aria-hidden": "true" });
+  const draw = (): void => {
+    const frame = begin(canvas);
+    if (!frame) return;
+    const { paint, width, height } = frame;
+    const palette = colours();
+    for (let bar = 0; bar * 5 < width; bar += 1) {
+      const place = bar / (width / 5);
+      // Syllables under two sentences; the second begins before the first has ended.
+      const syllables = 0.45 + 0.55 * Math.abs(Math.sin(bar * 0.9) * Math.sin(bar * 0.37 + 1));
+      const agent = Math.max(0, Math.sin(Math.PI * Math.min(1, place / 0.56))) ** 0.5 * syllables;
+      const caller = Math.max(0, Math.sin(Math.PI * Math.max(0, (place - 0.48) / 0.52))) ** 0.5 * (1.4 - syllables);
+      paint.fillStyle = palette.caller;
+      paint.fillRect(bar * 5, height / 2 - 1 - caller * height * 0.4, 3, caller * height * 0.4);
+      paint.fillStyle = palette.agent;
+      paint.fillRect(bar * 5, height / 2 + 1, 3, agent * height * 0.4);
+    }
+    paint.fillStyle = palette.line;
+    paint.fillRect(0, height / 2 - 0.5, width, 1);
+  };
+  onThemeChange(draw);
+  new ResizeObserver(draw).observe(canvas);
+  return canvas;
 }
 
 /** A handset: lifted to talk, laid down to hang up. */
