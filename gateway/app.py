@@ -26,7 +26,7 @@ from gateway.runner.feed import LiveFeed
 from gateway.runner.hub import CallHub
 from gateway.runner.keeper import CallKeeper
 from gateway.runner.outbound import DialOrder, Fault, NotDialledError
-from gateway.runner.recording import RecordingWriter, recording_path
+from gateway.runner.recording import RecordingWriter, find_recording
 from gateway.transports.front_door import FrontDoor, one_request
 from gateway.transports.sip_door import SipDoor
 from gateway.transports.twilio_hooks import TwilioHooks
@@ -114,6 +114,7 @@ class Gateway:
             self._decision_log.write if self._decision_log else lambda _note: None,
         )
         self._keeper = self._keep_calls(self._hub)
+        metrics.show_kept(self._keeper.counts)
         self._feed = feed = LiveFeed(self._hub.records, self._hub.quality)
         self._hub.observers.append(feed.observe)
         hooks = TwilioHooks(config, self._hub, self._tokens, metrics, self.base_url)
@@ -198,8 +199,7 @@ class Gateway:
         directory = self._config.recording_dir
         if directory is None or (self._hub is not None and self._hub.is_live(call)):
             return None
-        path = recording_path(directory, call)
-        return path if path is not None and path.is_file() else None
+        return find_recording(directory, call)
 
     async def _dial(self, order: DialOrder) -> CallId:
         if self.sip is None:

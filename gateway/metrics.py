@@ -1,9 +1,9 @@
 """Every metric of the gateway, in one place. Base units, few label values, never a call id."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from wire.bus.metrics import BUS_BUCKETS_S, bus_families
@@ -27,6 +27,23 @@ class _BusCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         return bus_families("twowire_gateway_", self._stats())
+
+
+class _KeptCollector(Collector):
+    """Exposes at scrape time what became of the records of calls."""
+
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(
+            "twowire_gateway_call_records",
+            "Calls that are over, by what became of their record; and recordings, finished or stopped early.",
+            labels=["result"],
+        )
+        for result, count in self._counts().items():
+            family.add_metric([result], count)
+        yield family
 
 
 class GatewayMetrics:
@@ -140,3 +157,7 @@ class GatewayMetrics:
             buckets=LAG_BUCKETS_S,
             registry=registry,
         )
+
+    def show_kept(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """Have the records of calls counted too, by result."""
+        self.registry.register(_KeptCollector(counts))

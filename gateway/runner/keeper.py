@@ -6,7 +6,7 @@ logged and costs that call's record only.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import time
 
 import structlog
@@ -68,6 +68,13 @@ class CallKeeper:
         self._watched: dict[CallId, _Watched | None] = {}
         self._waiting: asyncio.Queue[tuple[CallRecord, CallDetail]] = asyncio.Queue(MAX_WAITING)
         self._task: asyncio.Task[None] | None = None
+
+    def counts(self) -> dict[str, int]:
+        """What became of the records so far, by result."""
+        found = asdict(self.stats)
+        if self._recordings is not None:
+            found |= {f"recording_{name}": count for name, count in asdict(self._recordings.stats).items()}
+        return found
 
     def start(self) -> None:
         """Begin to store calls; on the event loop."""

@@ -23,7 +23,7 @@ from gateway.webrtc.trickle import Fragment
 from wire.ids import CallId
 
 DOOR = "webrtc"
-_WATCH_EVERY_TICKS = 25  # half a second
+WATCH_EVERY_TICKS = 25  # half a second
 _CERTIFICATE_LIFE = timedelta(days=1)
 
 
@@ -151,7 +151,7 @@ class WebRtcDoor:
             if call.leg is not None:
                 call.leg.tick(now)
         self._ticks += 1
-        if self._ticks % _WATCH_EVERY_TICKS == 0:
+        if self._ticks % WATCH_EVERY_TICKS == 0:
             for call in calls:
                 call.watch(now, self._config.reattach_s)
         for call, writer in self._writers.items():

@@ -17,6 +17,7 @@ CHUNK = 3_200
 SILENCE = b"\xff"
 PROFILE = PlayoutProfile(lead_s=0.4, piece_s=0.1, marks=True)
 RTP_LIKE = PlayoutProfile(lead_s=0.02, piece_s=0.02, marks=False)
+STREAM_LIKE = PlayoutProfile(lead_s=0.2, piece_s=0.1, marks=False)
 
 E = TypeVar("E")
 

@@ -5,12 +5,11 @@ import pytest
 from gateway.effects import NoteFirstAudio, NoteReply, ReplyTrace, SendMark
 from gateway.events import LegEnded, LegMeasured, MarkPlayed, WorkerSaid
 from gateway.seams import PlayoutProfile
-from tests.gateway.calls import CALL, CHUNK, PROFILE, SILENCE, Driven, speech
+from tests.gateway.calls import CALL, CHUNK, PROFILE, SILENCE, STREAM_LIKE, Driven, speech
 from tests.speech import jfk_ulaw
 from wire.ids import TurnId
 from wire.messages import Decision, DecisionKind
 
-STREAM_LIKE = PlayoutProfile(lead_s=0.2, piece_s=0.1, marks=False)
 WORDS_END_S = 1.4  # of the recording, in which a word ends there
 SPEAK = DecisionKind.SPEAK
 

@@ -12,7 +12,7 @@ from gateway.call import Call
 from gateway.effects import Effect, NoteReply, NoteTurnOpened, ReplyTrace, SendAudio, SendMark, SendUp
 from gateway.events import LegMeasured, MarkPlayed, WorkerSaid
 from gateway.seams import CallSetup, PlayoutProfile
-from tests.gateway.calls import CALL, FRAME, RATE_HZ, SILENCE, lease
+from tests.gateway.calls import CALL, FRAME, RATE_HZ, SILENCE, STREAM_LIKE, lease
 from tests.speech import jfk_ulaw
 from wire.audio.codecs import Codec
 from wire.ids import GatewayId, TurnId
@@ -24,7 +24,6 @@ PACKET_S = 0.02
 CHUNK_S = 0.4
 PATIENCE_S = 0.6  # the model answers after the chunk in which the caller has been quiet for so long
 TWILIO_LIKE = PlayoutProfile(lead_s=0.4, piece_s=0.2, marks=True)
-STREAM_LIKE = PlayoutProfile(lead_s=0.2, piece_s=0.1, marks=False)
 WORDS_END_S = (0.92, 1.40, 1.96, 2.08)  # where a word ends in the recording
 
 

@@ -138,6 +138,13 @@ def test_a_field_that_a_later_release_adds_at_the_end_is_ignored():
     assert decode(frame(body)) == GOODBYE
 
 
+def test_a_message_that_a_later_release_adds_costs_its_own_frame_only():
+    stranger = frame(msgspec.msgpack.encode([99, "c1", 0, 7, "new"]))
+    first, unknown, last = decode_all(encode(GOODBYE) + stranger + encode(GOODBYE))
+    assert (first, last) == (GOODBYE, GOODBYE)
+    assert isinstance(unknown, DamagedFrameError)
+
+
 @pytest.mark.parametrize("bad", [{"turn": TurnId(-1)}, {"turn": TurnId(2**32)}, {"index": -1}, {"chunk_age_s": 1e300}])
 def test_a_number_no_peer_of_ours_writes_is_damage(bad: dict[str, Any]):
     fields = {"index": 1, "kind": DecisionKind.LISTEN, **bad}

@@ -120,7 +120,8 @@ def test_concealment_is_as_long_as_asked_for(samples):
 def test_a_lost_packet_is_found_again_in_the_next_one():
     encode, decoder, source = OpusEncoder(loss_percent=20).encode, OpusDecoder(), frames(6)
     packets = [encode(frame) for frame in source]
-    recovered, concealed = [], []
+    recovered: list[bytes] = []
+    concealed: list[bytes] = []
     for fec, heard in ((True, recovered), (False, concealed)):
         decoder = OpusDecoder()
         for n, payload in enumerate(packets[:-1]):

@@ -120,7 +120,7 @@ async def sip_line(sip: SipConfig | None = None, slots: int = 8) -> AsyncIterato
         "twilio_auth_token": SecretStr(AUTH_TOKEN),
         "api_token": SecretStr(API_TOKEN),
     }
-    gateway = Gateway(GatewayConfig(**settings), *hub.open(GatewayId("g1")), sip or sip_config())
+    gateway = Gateway(GatewayConfig(**settings), *hub.open(GatewayId("g1")), sip=sip or sip_config())
     await gateway.start()
     async with aiohttp.ClientSession() as http:
         line = SipLine(gateway, worker, http)

@@ -28,14 +28,14 @@ class Voice(MediaStreamTrack):
 
     def __init__(self) -> None:
         super().__init__()
-        self._waiting: Pcm = np.empty(0, np.int16)
+        self._words: Pcm = np.empty(0, np.int16)
         self._due: float | None = None
         self._samples = 0
         self.done = asyncio.Event()
         """Everything given was said."""
 
     def say(self, pcm: Pcm) -> None:
-        self._waiting = np.concatenate((self._waiting, pcm))
+        self._words = np.concatenate((self._words, pcm))
         self.done.clear()
 
     async def recv(self) -> AudioFrame:
@@ -43,13 +43,13 @@ class Voice(MediaStreamTrack):
         self._due = now if self._due is None else self._due + 0.02
         if self._due > now:
             await asyncio.sleep(self._due - now)
-        frame, self._waiting = self._waiting[:FRAME], self._waiting[FRAME:]
+        frame, self._words = self._words[:FRAME], self._words[FRAME:]
         out = AudioFrame(format="s16", layout="mono", samples=FRAME)
         out.planes[0].update(np.pad(frame, (0, FRAME - len(frame))).tobytes())
         out.sample_rate = RATE_HZ
         out.pts = self._samples
         self._samples += FRAME
-        if not len(self._waiting):
+        if not len(self._words):
             self.done.set()
         return out
 

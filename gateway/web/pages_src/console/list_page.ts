@@ -114,7 +114,7 @@ export class ListPage implements Page {
           found += 1;
         }
       } while (found === 0 && page.length === PAGE);
-      if (nextUnixS !== null && nextUnixS < (this.oldestUnixS ?? Number.POSITIVE_INFINITY)) {
+      if (beforeUnixS === this.oldestUnixS) {
         this.oldestUnixS = nextUnixS;
         this.older.hidden = page.length < PAGE;
       }

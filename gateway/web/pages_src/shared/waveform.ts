@@ -94,14 +94,28 @@ export function drawOverlaps({ paint }: Frame, scale: Scale, story: Story, axis:
   }
 }
 
+/** Every barge-in that is in sight, each with as long a label as there is room for. */
+export function drawBargeIns(frame: Frame, scale: Scale, axis: Axis, turns: readonly Turn[], top: number, bottom: number): void {
+  let takenPx = scale.left;
+  turns.forEach((turn, place) => {
+    const onsetS = onsetOf(turn);
+    if (onsetS > axis.viewEndS || onsetS < axis.startS - 20) return;
+    drawBargeIn(frame, scale, turn, top, bottom);
+    const next = turns[place + 1];
+    const untilPx = Math.min(next ? scale.x(onsetOf(next)) - 8 : Number.POSITIVE_INFINITY, scale.left + scale.width);
+    takenPx = labelBargeIn(frame, scale, turn, top - 11, takenPx, untilPx);
+  });
+}
+
+function onsetOf(turn: Turn): number {
+  return turn.onsetS ?? turn.endS ?? 0;
+}
+
 /** From the caller's onset (a triangle) over the duck, where there is one, to the agent's silence (a square). */
-export function drawBargeIn({ paint }: Frame, scale: Scale, axis: Axis, turn: Turn, top: number, bottom: number): void {
-  const onsetS = turn.onsetS ?? turn.endS;
-  if (onsetS === null || onsetS > axis.viewEndS || onsetS < axis.startS - 20) return;
+function drawBargeIn({ paint }: Frame, scale: Scale, turn: Turn, top: number, bottom: number): void {
   const palette = colours();
-  const stopS = onsetS + (turn.stopS ?? 0);
-  const onset = Math.round(scale.x(onsetS));
-  const stop = Math.round(scale.x(stopS));
+  const onset = Math.round(scale.x(onsetOf(turn)));
+  const stop = Math.round(scale.x(onsetOf(turn) + (turn.stopS ?? 0)));
   paint.fillStyle = palette.barge;
   paint.globalAlpha = 0.18;
   paint.fillRect(onset, top, stop - onset, bottom - top);
@@ -119,13 +133,29 @@ export function drawBargeIn({ paint }: Frame, scale: Scale, axis: Axis, turn: Tu
   paint.lineTo(onset + 5, top - 9);
   paint.lineTo(onset + 0.5, top - 2);
   paint.fill();
-  const label = scale.pxPerS > 12 ? `barge-in · stop ${span(turn.stopS)}` : scale.pxPerS > 4 ? span(turn.stopS) : "";
-  const after = Math.max(stop, onset) + 9;
-  if (after < scale.left) return; // the mark has left the view
-  const fits = after + paint.measureText(label).width < scale.left + scale.width;
-  paint.textAlign = fits ? "left" : "right";
+}
+
+/** Right of the mark, left of it, or none: labels never cross a mark or each other. Returns how far the room is taken. */
+function labelBargeIn({ paint }: Frame, scale: Scale, turn: Turn, y: number, takenPx: number, untilPx: number): number {
+  const before = Math.round(scale.x(onsetOf(turn))) - 9;
+  const after = Math.max(before, Math.round(scale.x(onsetOf(turn) + (turn.stopS ?? 0)))) + 9;
+  if (after < scale.left || scale.pxPerS <= 4) return takenPx;
+  paint.fillStyle = colours().barge;
   paint.textBaseline = "middle";
-  paint.fillText(label, fits ? after : onset - 9, top - 11);
+  for (const label of [`barge-in · stop ${span(turn.stopS)}`, span(turn.stopS)]) {
+    const width = paint.measureText(label).width;
+    if (after + width <= untilPx) {
+      paint.textAlign = "left";
+      paint.fillText(label, after, y);
+      return after + width;
+    }
+    if (before - width >= takenPx + 8) {
+      paint.textAlign = "right";
+      paint.fillText(label, before, y);
+      return after;
+    }
+  }
+  return after;
 }
 
 export function drawCursor({ paint }: Frame, scale: Scale, axis: Axis, top: number, bottom: number): void {
