@@ -56,7 +56,7 @@ def test_a_relay_sends_as_a_socket_does():
 
 def test_a_pair_of_candidates_tells_its_state_and_its_address():
     assert CandidatePair.State.SUCCEEDED.name == "SUCCEEDED"
-    assert isinstance(CandidatePair.remote_addr, property)
+    assert isinstance(vars(CandidatePair)["remote_addr"], property)
     assert "protocol" in inspect.signature(CandidatePair.__init__).parameters
 
 
@@ -64,7 +64,7 @@ async def test_the_dtls_transport_takes_a_role_and_keeps_its_connection(transpor
     _, dtls = transports
     assert "_ssl" in vars(dtls)
     dtls._set_role("server")
-    assert dtls._role == "server"
+    assert vars(dtls)["_role"] == "server"
 
 
 def test_every_protection_profile_of_the_handshake_is_one_of_ours():

@@ -94,25 +94,27 @@ export function drawOverlaps({ paint }: Frame, scale: Scale, story: Story, axis:
   }
 }
 
-/** Every barge-in that is in sight, each with as long a label as there is room for. */
-export function drawBargeIns(frame: Frame, scale: Scale, axis: Axis, turns: readonly Turn[], top: number, bottom: number): void {
-  let takenPx = scale.left;
-  turns.forEach((turn, place) => {
-    const onsetS = onsetOf(turn);
-    if (onsetS > axis.viewEndS || onsetS < axis.startS - 20) return;
-    drawBargeIn(frame, scale, turn, top, bottom);
-    const next = turns[place + 1];
-    const untilPx = Math.min(next ? scale.x(onsetOf(next)) - 8 : Number.POSITIVE_INFINITY, scale.left + scale.width);
-    takenPx = labelBargeIn(frame, scale, turn, top - 11, takenPx, untilPx);
-  });
-}
-
-function onsetOf(turn: Turn): number {
+/** When the caller began to interrupt. */
+export function onsetOf(turn: Turn): number {
   return turn.onsetS ?? turn.endS ?? 0;
 }
 
-/** From the caller's onset (a triangle) over the duck, where there is one, to the agent's silence (a square). */
-function drawBargeIn({ paint }: Frame, scale: Scale, turn: Turn, top: number, bottom: number): void {
+/**
+ * From the caller's onset (a triangle) over the duck, where there is one, to the agent's silence (a square).
+ * Its label keeps right of `takenPx` and left of `untilPx`; returns how far the room is taken now.
+ */
+export function drawBargeIn(
+  frame: Frame,
+  scale: Scale,
+  axis: Axis,
+  turn: Turn,
+  top: number,
+  bottom: number,
+  takenPx = scale.left,
+  untilPx = Number.POSITIVE_INFINITY,
+): number {
+  if (onsetOf(turn) > axis.viewEndS || onsetOf(turn) < axis.startS - 20) return takenPx;
+  const { paint } = frame;
   const palette = colours();
   const onset = Math.round(scale.x(onsetOf(turn)));
   const stop = Math.round(scale.x(onsetOf(turn) + (turn.stopS ?? 0)));
@@ -133,9 +135,10 @@ function drawBargeIn({ paint }: Frame, scale: Scale, turn: Turn, top: number, bo
   paint.lineTo(onset + 5, top - 9);
   paint.lineTo(onset + 0.5, top - 2);
   paint.fill();
+  return labelBargeIn(frame, scale, turn, top - 11, takenPx, Math.min(untilPx, scale.left + scale.width));
 }
 
-/** Right of the mark, left of it, or none: labels never cross a mark or each other. Returns how far the room is taken. */
+/** Right of the mark, left of it, shorter, or none: a label crosses no mark and no other label. */
 function labelBargeIn({ paint }: Frame, scale: Scale, turn: Turn, y: number, takenPx: number, untilPx: number): number {
   const before = Math.round(scale.x(onsetOf(turn))) - 9;
   const after = Math.max(before, Math.round(scale.x(onsetOf(turn) + (turn.stopS ?? 0)))) + 9;

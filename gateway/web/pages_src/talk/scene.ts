@@ -7,7 +7,7 @@ import { type Sign, legend } from "../shared/legend";
 import type { Cell, Story } from "../shared/story";
 import { Strip, cellFacts } from "../shared/strip";
 import { begin, colours, onThemeChange } from "../shared/surface";
-import { drawBargeIn, drawCursor, drawGrid, drawOverlaps, drawVoice, laneName, scaleOf } from "../shared/waveform";
+import { drawBargeIn, drawCursor, drawGrid, drawOverlaps, drawVoice, laneName, onsetOf, scaleOf } from "../shared/waveform";
 
 const SPAN_S = 12;
 const MARKS_PX = 26;
@@ -73,7 +73,8 @@ export class Scene {
     paint.font = `11px ${palette.font}`;
     drawGrid(frame, scale, this.axis, top, bottom);
     paint.textBaseline = "middle";
-    const beside = scale.left > 0; // on a phone the names stand in the corners
+    const beside = scale.left > 0; // on a phone the names stand in the corners, the ticks give way
+    if (!beside) paint.clearRect(0, bottom, 62, TICKS_PX);
     paint.fillStyle = palette.caller;
     laneName(paint, "You", beside ? (top + middle) / 2 : MARKS_PX / 2);
     paint.fillStyle = palette.agent;
@@ -87,7 +88,12 @@ export class Scene {
     drawVoice(paint, scale, this.axis, this.story.agent, palette.agent, middle, bottom - middle - 3);
     paint.fillStyle = palette.line;
     paint.fillRect(scale.left, middle - 0.5, scale.width, 1);
-    for (const turn of this.story.bargeIns()) drawBargeIn(frame, scale, this.axis, turn, top, bottom);
+    let takenPx = scale.left + (beside ? 0 : 40);
+    this.story.bargeIns().forEach((turn, place, turns) => {
+      const next = turns[place + 1];
+      const untilPx = next && scale.x(onsetOf(next)) - 8;
+      takenPx = drawBargeIn(frame, scale, this.axis, turn, top, bottom, takenPx, untilPx);
+    });
     drawCursor(frame, scale, this.axis, top, bottom);
     paint.restore();
   }
