@@ -215,7 +215,7 @@ class Call:
         elif self._turns.has_floor:
             if self._replies.wanted and not self.setup.playout.marks:
                 self._note_reply(self._replies.tick(now))
-            self._feed_leg(now, by_tick=True)
+            self._feed_leg(now)
             self._finish_if_played(now)
 
     def next_deadline(self) -> float | None:
@@ -380,11 +380,11 @@ class Call:
         self._effects.append(NoteDropped("old_turn"))
         return False
 
-    def _feed_leg(self, now: float, *, by_tick: bool = False) -> None:
+    def _feed_leg(self, now: float) -> None:
         rate_hz = self.setup.codec.sample_rate_hz
         while (piece := self._playout.take(now)) is not None:
             if self._turn_cause_at is not None:
-                self._replies.send(self._started_at + piece.plays_at / rate_hz, now, by_tick=by_tick)
+                self._replies.send(self._started_at + piece.plays_at / rate_hz, now)
                 self._effects.append(
                     NoteFirstAudio(self._newest_turn, now - self._turn_cause_at, now - self._started_at)
                 )

@@ -46,7 +46,6 @@ class _Reply:
     voice_at: float | None = None
     sent_at: float | None = None
     plays_at: float = 0.0
-    sent_by_tick: bool = False
     round_trip_s: float = 0.0
 
 
@@ -90,13 +89,12 @@ class ReplyStamps:
         if reply is not None and reply.voice_at is None:
             reply.voice_at = now
 
-    def send(self, plays_at: float, now: float, *, by_tick: bool) -> None:
+    def send(self, plays_at: float, now: float) -> None:
         """The leg was given the first piece, which the playout clock plays at ``plays_at``."""
         reply = self._reply
         if reply is not None:
             reply.sent_at = now
             reply.plays_at = plays_at
-            reply.sent_by_tick = by_tick
 
     def measure(self, round_trip_s: float) -> None:
         """The leg told how far away the caller is."""
@@ -117,7 +115,7 @@ class ReplyStamps:
         if reply is None or reply.sent_at is None or now <= reply.sent_at:
             return None
         self._reply = None
-        wait_s = 0.0 if reply.sent_by_tick else (now - reply.sent_at) % PACKET_S
+        wait_s = (now - reply.sent_at) % PACKET_S
         leg_s = reply.plays_at - reply.sent_at + wait_s + reply.round_trip_s / 2
         return self._trace(reply, reply.sent_at, leg_s, reply.sent_at + leg_s)
 

@@ -84,13 +84,15 @@ def test_of_turns_that_open_while_muted_nothing_is_heard_and_decisions_go_on():
     driven.call.receive(WorkerSaid(decision(driven, 1, SPEAK, turn=2)), 0.8)
     driven.call.receive(WorkerSaid(speech(driven, 2, 0, 8_000)), 0.8)
     driven.call.receive(WorkerSaid(done(driven, 2, 8_000)), 0.8)
+    driven.call.receive(WorkerSaid(speech(driven, 3, 0, 8_000)), 0.9)  # its decision was lost
+    driven.call.receive(WorkerSaid(done(driven, 4, 0)), 0.9)
     driven.tick_to(2.0)
     driven.drain()
     assert not driven.of(SendAudio)
     assert not driven.of(ClearAudio), "the leg has nothing to drop"
     assert [note.decision.index for note in driven.of(NoteDecision)] == [1]
-    assert [(note.end, note.ledger.played) for note in driven.of(NoteTurnEnded)] == [(TurnEnd.MUTED, 0)]
-    assert [(c.turn, c.heard_samples) for c in driven.up(TurnCancelled)] == [(2, 0)]
+    assert [(note.end, note.ledger.played) for note in driven.of(NoteTurnEnded)] == [(TurnEnd.MUTED, 0)] * 3
+    assert [(c.turn, c.heard_samples) for c in driven.up(TurnCancelled)] == [(2, 0), (3, 0), (4, 0)]
 
 
 def test_an_agent_that_got_its_voice_back_is_heard_again():

@@ -61,6 +61,14 @@ def test_a_late_worker_is_an_underrun_and_the_clock_starts_anew():
     assert playout.advance(10.35).played == 800 + 400
 
 
+def test_a_mark_before_the_first_sample_or_beyond_the_last_tells_nothing_of_the_ear():
+    playout = playing(1_600)
+    playout.take(10.0)
+    assert [playout.acknowledge(acked, 10.5) for acked in (0, -1, 1_601)] == [None, None, None]
+    assert playout.ear_delay_s == 0.0
+    assert playout.acknowledge(1_600, 10.5) == pytest.approx(0.3)
+
+
 def test_the_pause_between_turns_is_no_underrun():
     playout = playing(800)
     playout.complete(playout.ledger.generated)  # type: ignore[union-attr]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from gateway.effects import NoteFirstAudio, NoteReply, ReplyTrace, SendMark
+from gateway.effects import NoteFirstAudio, NoteReply, ReplyTrace, SendAudio, SendMark
 from gateway.events import LegEnded, LegMeasured, MarkPlayed, WorkerSaid
 from gateway.seams import PlayoutProfile
-from tests.gateway.calls import CALL, CHUNK, PROFILE, SILENCE, STREAM_LIKE, Driven, speech
+from tests.gateway.calls import CALL, CHUNK, PROFILE, SILENCE, STREAM_LIKE, Driven, done, speech
 from tests.speech import jfk_ulaw
 from wire.ids import TurnId
 from wire.messages import Decision, DecisionKind
@@ -170,9 +170,55 @@ def test_a_turn_whose_decision_was_lost_is_not_traced_by_a_later_one():
     assert not traces(driven)
 
 
-def test_a_reply_nobody_heard_is_none():
+def test_a_late_decision_answers_the_words_before_its_chunk_and_not_those_after():
+    driven = asked()
+    driven.media(jfk_ulaw()[: 2 * CHUNK], 2.8)
+    decides(driven, 2.85)
+    speaks(driven, 2.9)
+    returns_marks(driven, 3.4)
+    (trace,) = traces(driven)
+    assert trace.endpoint_s == pytest.approx(0.6)
+
+
+def test_the_first_decision_of_a_turn_is_the_one_that_answers():
     driven = asked()
     decides(driven, 2.06)
+    driven.chunks(1, start=2.0)
+    decides(driven, 2.46, index=5)
+    speaks(driven, 2.5)
+    returns_marks(driven, 3.0)
+    (trace,) = traces(driven)
+    assert (trace.endpoint_s, trace.voice_s) == pytest.approx((0.6, 0.44))
+
+
+def test_a_decision_that_names_another_turn_is_not_this_one_s():
+    driven = asked()
+    speaks(driven, 2.05, turn=2)
+    decides(driven, 2.06, turn=1)
+    returns_marks(driven, 2.5)
+    assert not traces(driven)
+
+
+def test_a_reply_waits_for_what_the_leg_still_plays():
+    driven = asked()
+    speaks(driven, 2.01, samples=3_200)
+    driven.call.receive(WorkerSaid(done(driven, 1, 3_200)), 2.01)
+    driven.drain()
+    returns_marks(driven, 2.02)  # 0.39 s before its time
+    decides(driven, 2.06, turn=2)
+    speaks(driven, 2.2, turn=2)
+    assert driven.of(SendAudio)[-1].at_s == pytest.approx(2.41)
+    returns_marks(driven, 2.81)
+    (trace,) = traces(driven)
+    assert (trace.leg_s, trace.at_s) == pytest.approx((0.21, 2.41))
+
+
+@pytest.mark.parametrize("spoken", [False, True], ids=["silent", "not yet heard"])
+def test_a_reply_nobody_heard_is_none(spoken: bool):
+    driven = asked()
+    decides(driven, 2.06)
+    if spoken:
+        speaks(driven, 2.1)
     driven.call.receive(LegEnded("caller_hung_up"), 2.1)
     driven.drain()
     assert not traces(driven)

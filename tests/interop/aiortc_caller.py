@@ -103,6 +103,7 @@ async def calling(
     ice_servers: Sequence[dict[str, Any]] = (),
     *,
     relay_only: bool = False,
+    within_s: float = CONNECT_S,
 ) -> AsyncIterator[AiortcCaller]:
     """A call to the gateway at ``url`` that is connected, and hung up after the block.
 
@@ -125,7 +126,7 @@ async def calling(
                 assert response.status == 201, f"{response.status}: {text}"
                 session = urljoin(url, response.headers["Location"])
             await pc.setRemoteDescription(RTCSessionDescription(text, "answer"))
-            await _connected(pc)
+            await _connected(pc, within_s)
             yield caller
         finally:
             if session:
@@ -134,11 +135,11 @@ async def calling(
             await pc.close()
 
 
-async def _connected(pc: RTCPeerConnection) -> None:
+async def _connected(pc: RTCPeerConnection, within_s: float) -> None:
     try:
-        async with asyncio.timeout(CONNECT_S):
+        async with asyncio.timeout(within_s):
             while pc.connectionState != "connected":
                 assert pc.connectionState in ("new", "connecting"), f"the connection is {pc.connectionState}"
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise AssertionError(f"expected a connection within {CONNECT_S} s, it is {pc.connectionState}") from None
+        raise AssertionError(f"expected a connection within {within_s} s, it is {pc.connectionState}") from None

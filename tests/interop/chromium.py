@@ -4,6 +4,7 @@ The page under test offers ``window.twowire.pc``, its peer connection. A script 
 when the page connects anew, and keeps both voices on one clock: that of the machine, from the start of the page.
 """
 
+import asyncio
 import base64
 import math
 from collections.abc import AsyncIterator, Sequence
@@ -21,6 +22,7 @@ from tests.interop.peers import find_peer
 RATE_HZ = 48_000
 WINDOW_S = 0.02
 LOUD_RMS = 500.0  # of int16, in 20 ms; the voices are at 3,000 and a decoder's noise below 50
+UNTIL_S = 20.0
 _BRIDGE_S = 0.5  # pauses within a sentence are shorter, those between utterances longer
 
 _ARGUMENTS = (
@@ -70,6 +72,14 @@ _LISTEN = """
     }
   }, 50);
 })();
+"""
+
+_STATE = """
+({
+  state: globalThis.twowire?.state,
+  connection: globalThis.twowire?.pc?.connectionState,
+  text: document.body.innerText,
+})
 """
 
 _HAND_OVER = """
@@ -196,3 +206,14 @@ def _laid_out(pieces: Sequence[dict[str, Any]], start_ms: float) -> Samples:
     for at, samples in placed:
         voice[at : at + len(samples)] = samples
     return voice
+
+
+async def until(page: Page, expression: str, within_s: float = UNTIL_S) -> Any:
+    """Wait until an expression is true in the page; its value. Playwright's own waiting is forbidden by our CSP."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not (value := await page.evaluate(expression)):
+        if asyncio.get_running_loop().time() > deadline:
+            seen = await page.evaluate(_STATE)
+            raise AssertionError(f"expected within {within_s} s: {expression}\n{seen}")
+        await asyncio.sleep(0.05)
+    return value

@@ -22,6 +22,7 @@ RECORD_S = 15.0
 
 DIGEST_USER, DIGEST_PASSWORD = "alice", "wonderland"
 AUTH_TOKEN, API_TOKEN = "auth-token-of-the-tests", "api-token-of-the-tests"
+CONSOLE_TOKEN = "console-token-of-the-tests"
 
 # Which trunk takes a call is told by the caller's address, and all of loopback is this machine's.
 PLAIN_CALLER = "127.0.0.2"
@@ -36,8 +37,13 @@ class GatewayUnderTest(Target):
 
     tls_port: int = 0
     url: str = ""
+    pid: int = 0
     api_token: str = DEMO_API_TOKEN
     certificate: Path = Path()
+
+    @property
+    def http_port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     async def calls(self) -> set[str]:
         """The calls it remembers."""
@@ -77,11 +83,12 @@ def running_demo(folder: Path) -> Iterator[GatewayUnderTest]:
     bench = Bench(folder)
     port = free_port()
     command = [TWOWIRE, "demo", "--port", "0", "--sip-port", str(port)]
-    peer = bench.start("demo", *command, cwd=ROOT, environment={"PYTHONUNBUFFERED": "1"})
+    environment = {"PYTHONUNBUFFERED": "1", "TWOWIRE_CONSOLE_TOKEN": CONSOLE_TOKEN}
+    peer = bench.start("demo", *command, cwd=ROOT, environment=environment)
     try:
         url = awaited(peer, r"twowire answers at (http://[\d.:]+)")
         awaited(peer, "Ctrl-C ends it")
-        yield GatewayUnderTest(LOOPBACK, port, url=url)
+        yield GatewayUnderTest(LOOPBACK, port, url=url, pid=peer.process.pid)
         assert peer.running, f"the gateway ended by itself\n{peer.tail()}"
     finally:
         bench.stop()

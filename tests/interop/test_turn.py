@@ -96,6 +96,6 @@ async def test_credentials_that_have_expired_open_nothing(line: GatewayUnderTest
     username, credential = mint(coturn.secret, "late", int(time.time()) - 1)
     late = {"urls": [coturn.url("udp")], "username": username, "credential": credential}
     with pytest.raises(AssertionError, match=r"the connection is|expected a connection"):
-        async with calling(line.url, token, np.empty(0, np.int16), [late], relay_only=True):
+        async with calling(line.url, token, np.empty(0, np.int16), [late], relay_only=True, within_s=3.0):
             pass
     assert coturn.refused

@@ -95,6 +95,22 @@ def test_the_silence_after_an_operator_s_words_is_the_caller_s(line: Line) -> No
     assert line.agent_said()[-1] == "Are you there?"
 
 
+def test_a_caller_who_coughs_into_an_operator_s_words_does_not_hear_the_agent_s_own_again(line: Line) -> None:
+    line.step(say=(ORDER,))
+    line.step()
+    line.barge_in()
+    for _ in range(7):  # 2 s of quiet, after which the agent's own words would go on
+        line.step()
+    assert line.agent_said()[1:] == [ORDER]
+
+
+def test_an_order_comes_in_time_for_the_caller_who_would_have_been_reminded(line: Line) -> None:
+    for _ in range(9):
+        line.step()
+    line.step(say=(ORDER,))  # after 4 s
+    assert line.agent_said()[1:] == [ORDER]
+
+
 @pytest.mark.parametrize("text", ["...", "😀", "?! —"])
 def test_what_cannot_be_spoken_is_left_out(line: Line, text: str) -> None:
     assert line.step(say=(text,)).decision is DecisionKind.LISTEN

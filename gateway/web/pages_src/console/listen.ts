@@ -17,10 +17,13 @@ export class Listener {
   private readonly context = new AudioContext();
   private readonly outputs: AudioNode[];
   private readonly nextS = VOICES.map(() => 0);
+  private readonly ended: (problem: string | null) => void;
   private rateHz = 8000;
+  private over = false;
 
-  /** `ended` is called once, with words when it was not by `close`. */
+  /** `ended` is called once, with words when the gateway would not let us hear. */
   constructor(call: string, ended: (problem: string | null) => void) {
+    this.ended = ended;
     this.outputs = VOICES.map(({ pan }) => {
       const panner = new StereoPannerNode(this.context, { pan });
       panner.connect(this.context.destination);
@@ -30,6 +33,7 @@ export class Listener {
     this.socket = new WebSocket(socketUrl(`/console/api/listen?call=${encodeURIComponent(call)}`));
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = (message) => {
+      if (this.over) return;
       if (typeof message.data === "string") this.rateHz = (JSON.parse(message.data) as { rate_hz: number }).rate_hz;
       else this.play(message.data as ArrayBuffer);
     };
@@ -37,14 +41,19 @@ export class Listener {
     this.socket.onopen = () => {
       opened = true;
     };
-    this.socket.onclose = (event) => {
-      void this.context.close();
-      ended(event.wasClean || opened ? null : "The gateway did not let us listen in.");
-    };
+    this.socket.onclose = () => this.end(opened ? null : "The gateway did not let us listen in.");
   }
 
   close(): void {
+    this.end(null); // silent at once: the socket's own farewell may take a while
     this.socket.close();
+  }
+
+  private end(problem: string | null): void {
+    if (this.over) return;
+    this.over = true;
+    void this.context.close();
+    this.ended(problem);
   }
 
   private play(frame: ArrayBuffer): void {

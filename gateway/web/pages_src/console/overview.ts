@@ -4,7 +4,7 @@ import type { Axis } from "../shared/axis";
 import { h } from "../shared/dom";
 import type { Story } from "../shared/story";
 import { begin, colours } from "../shared/surface";
-import { gutterPx } from "../shared/waveform";
+import { gutterPx, onsetOf } from "../shared/waveform";
 
 export class Overview {
   readonly canvas: HTMLCanvasElement;
@@ -59,7 +59,7 @@ export class Overview {
     paint.globalAlpha = 1;
     paint.fillStyle = palette.barge;
     for (const turn of this.story.bargeIns()) {
-      paint.fillRect(left + ((turn.onsetS ?? turn.endS ?? 0) / wholeS) * across, 0, 1.5, 7);
+      paint.fillRect(left + (onsetOf(turn) / wholeS) * across, 0, 1.5, 7);
     }
     paint.fillStyle = palette.lost;
     for (const atS of this.story.missing.values()) paint.fillRect(left + (atS / wholeS) * across, height - 5, 2, 5);

@@ -33,7 +33,8 @@ export class Player {
   toggle(): void {
     if (!this.audio.paused) this.audio.pause();
     else {
-      if (this.axis.cursorS !== null) this.audio.currentTime = this.axis.cursorS;
+      const fromS = this.axis.cursorS;
+      if (fromS !== null) this.audio.currentTime = fromS < this.axis.endS - 0.5 ? fromS : 0;
       this.audio.play().catch(() => undefined); // the error event tells why
     }
   }

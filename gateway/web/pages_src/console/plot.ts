@@ -3,7 +3,7 @@
 import type { Axis } from "../shared/axis";
 import type { Story, Turn } from "../shared/story";
 import { type Frame, begin, colours, hatch } from "../shared/surface";
-import { type Scale, drawBargeIn, drawCursor, drawGrid, drawOverlaps, drawVoice, laneName, scaleOf } from "../shared/waveform";
+import { type Scale, drawBargeIn, drawCursor, drawGrid, drawOverlaps, drawVoice, laneName, onsetOf, scaleOf } from "../shared/waveform";
 
 const MARKS_PX = 24;
 const TURNS_PX = 20;
@@ -41,10 +41,21 @@ export function drawPlot(canvas: HTMLCanvasElement, story: Story, axis: Axis): v
   paint.fillStyle = palette.line;
   paint.fillRect(scale.left, middle - 0.5, scale.width, 1);
   for (const turn of story.turns.values()) drawTurn(frame, scale, axis, turn, bottom);
-  for (const turn of story.bargeIns()) drawBargeIn(frame, scale, axis, turn, top, bottom);
+  drawBargeIns(frame, scale, story, axis, top, bottom);
   drawKeys(frame, scale, story);
   drawCursor(frame, scale, axis, 0, height - TICKS_PX);
   paint.restore();
+}
+
+/** Each label keeps clear of the label before it and of the mark after it. */
+function drawBargeIns(frame: Frame, scale: Scale, story: Story, axis: Axis, top: number, bottom: number): void {
+  const marks = story.bargeIns();
+  let takenPx = scale.left;
+  marks.forEach((turn, place) => {
+    const next = marks[place + 1];
+    const untilPx = next ? scale.x(onsetOf(next)) - 8 : Number.POSITIVE_INFINITY;
+    takenPx = drawBargeIn(frame, scale, axis, turn, top, bottom, takenPx, untilPx);
+  });
 }
 
 function drawMutes({ paint }: Frame, scale: Scale, story: Story, axis: Axis, middle: number, bottom: number): void {

@@ -1,12 +1,13 @@
 /** The timeline of one call: plot, decision strip and overview on one axis, with their tools and tooltips. */
 
 import { Axis } from "../shared/axis";
-import { fill, h, oncePerFrame, setText } from "../shared/dom";
+import { type Child, fill, h, oncePerFrame, setText, spoken } from "../shared/dom";
 import { duration, moment, span } from "../shared/format";
+import { type Sign, legend } from "../shared/legend";
 import type { Cell, Story, Turn } from "../shared/story";
 import { Strip, cellFacts } from "../shared/strip";
 import { onThemeChange } from "../shared/surface";
-import { gutterPx, scaleOf } from "../shared/waveform";
+import { gutterPx, onsetOf, scaleOf } from "../shared/waveform";
 import { listenForGestures, moveByKey } from "./gestures";
 import { Overview } from "./overview";
 import { drawPlot } from "./plot";
@@ -14,6 +15,8 @@ import { drawPlot } from "./plot";
 /** A stored call opens with at most this much in view: a cell of 0.4 s is then wide enough for its shape to be seen. */
 const OPENING_S = 60;
 const LIVE_SPAN_S = 30;
+
+const SIGNS: Sign[] = ["caller", "agent", "overlap", "barge-in", "listen", "speak", "ducked", "late", "lost"];
 
 export class Timeline {
   readonly element: HTMLElement;
@@ -42,12 +45,12 @@ export class Timeline {
     });
     this.strip = new Strip(story, this.axis, (cell) => this.tipAtCell(cell));
     this.overview = new Overview(story, this.axis);
-    this.followButton = tool("Follow", "Follow the live edge (F)", () => this.axis.follow(!this.axis.following));
+    this.followButton = tool(["Follow", spoken(" the live edge")], "Follow the live edge (F)", () => this.axis.follow(!this.axis.following));
     this.area = h("div", { class: "lanes" }, this.plot, this.strip.canvas);
     this.element = h(
       "section",
       { class: "panel timeline", "aria-label": "Timeline" },
-      h("div", { class: "timeline-tools" }, legend(), this.range, this.tools()),
+      h("div", { class: "timeline-tools" }, legend(SIGNS), this.range, this.tools()),
       h("div", { class: "timeline-body" }, this.area, this.overview.canvas, this.tip),
     );
     this.listen();
@@ -75,7 +78,7 @@ export class Timeline {
 
   /** Go to the next barge-in after the cursor, or round to the first. */
   nextBargeIn(direction: 1 | -1): void {
-    const onsets = this.story.bargeIns().map((turn) => turn.onsetS ?? turn.endS ?? 0);
+    const onsets = this.story.bargeIns().map((turn) => onsetOf(turn));
     if (direction < 0) onsets.reverse();
     const fromS = this.axis.cursorS ?? (direction > 0 ? -1 : Number.POSITIVE_INFINITY);
     const next = onsets.find((onsetS) => (direction > 0 ? onsetS > fromS + 0.01 : onsetS < fromS - 0.01)) ?? onsets[0];
@@ -97,11 +100,11 @@ export class Timeline {
     return h(
       "div",
       { class: "tools", role: "group", "aria-label": "Timeline view" },
-      tool("‹ Barge-in", "Previous barge-in", () => this.nextBargeIn(-1)),
-      tool("Barge-in ›", "Next barge-in (B)", () => this.nextBargeIn(1)),
-      tool("−", "Zoom out (−)", () => this.axis.zoom(1.6, middleS())),
-      tool("+", "Zoom in (+)", () => this.axis.zoom(1 / 1.6, middleS())),
-      tool("All", "Show the whole call (0)", () => this.axis.showAll()),
+      tool([sign("‹ "), spoken("Previous "), "Barge-in"], "Previous barge-in (Shift+B)", () => this.nextBargeIn(-1)),
+      tool([spoken("Next "), "Barge-in", sign(" ›")], "Next barge-in (B)", () => this.nextBargeIn(1)),
+      tool([sign("−"), spoken("Zoom out")], "Zoom out (−)", () => this.axis.zoom(1.6, middleS())),
+      tool([sign("+"), spoken("Zoom in")], "Zoom in (+)", () => this.axis.zoom(1 / 1.6, middleS())),
+      tool(["All", spoken(" of the call")], "Show the whole call (0)", () => this.axis.showAll()),
       this.followButton,
     );
   }
@@ -134,7 +137,7 @@ export class Timeline {
   private tipAtBargeIn(atS: number): void {
     const slackS = 6 / scaleOf(this.axis, this.area.clientWidth).pxPerS;
     const near = this.story.bargeIns().find((turn) => {
-      const onsetS = turn.onsetS ?? turn.endS ?? 0;
+      const onsetS = onsetOf(turn);
       return atS >= onsetS - slackS && atS <= onsetS + (turn.stopS ?? 0) + slackS;
     });
     if (near) this.showTip(atS, bargeInFacts(near, this.story));
@@ -158,7 +161,7 @@ export class Timeline {
 
 function bargeInFacts(turn: Turn, story: Story): HTMLElement {
   const words = story.agentWords.get(turn.turn);
-  const onsetS = turn.onsetS ?? turn.endS ?? 0;
+  const onsetS = onsetOf(turn);
   const rows: [string, string][] = [["Onset", moment(onsetS)]];
   if (turn.duckS !== null) rows.push(["Ducked after", span(turn.duckS - onsetS)]);
   rows.push(["Stopped after", span(turn.stopS)], ["Heard", `${span(turn.heardS)} of ${span(turn.generatedS)}`]);
@@ -171,15 +174,11 @@ function bargeInFacts(turn: Turn, story: Story): HTMLElement {
   );
 }
 
-function tool(text: string, label: string, act: () => void): HTMLButtonElement {
-  return h("button", { type: "button", class: "tool", title: label, "aria-label": label, onclick: act }, text);
+function tool(content: Child[], hint: string, act: () => void): HTMLButtonElement {
+  return h("button", { type: "button", class: "tool", title: hint, onclick: act }, ...content);
 }
 
-function legend(): HTMLElement {
-  const names = ["caller", "agent", "overlap", "barge-in", "listen", "speak", "ducked", "late", "lost"];
-  return h(
-    "ul",
-    { class: "legend", "aria-label": "Legend" },
-    ...names.map((name) => h("li", {}, h("span", { class: `swatch swatch-${name}`, "aria-hidden": "true" }), name)),
-  );
+/** A sign that a screen reader leaves out; words say the same beside it. */
+function sign(text: string): HTMLElement {
+  return h("span", { "aria-hidden": "true" }, text);
 }

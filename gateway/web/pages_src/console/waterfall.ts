@@ -112,11 +112,11 @@ export class Waterfall {
     const large = Math.abs(residual) > RESIDUAL_BOUND * reply.total_s;
     return h(
       "button",
-      { type: "button", class: "bar-row", onclick: () => this.seek(reply.at_s), "aria-label": inWords(reply) },
-      h("span", { class: "bar-name" }, h("span", { class: "bar-turn" }, `turn ${reply.turn}`), moment(reply.at_s)),
+      { type: "button", class: "bar-row", title: "Show it on the timeline", onclick: () => this.seek(reply.at_s) },
+      h("span", { class: "bar-name" }, h("span", { class: "bar-turn" }, `turn ${reply.turn}`), spoken(" at "), moment(reply.at_s)),
       bar,
-      h("span", { class: "right strong" }, span(reply.total_s)),
-      h("span", { class: large ? "right residual-large" : "right quiet" }, large ? "! " : "", `${ms(residual)} ms`),
+      h("span", { class: "right strong" }, spoken(`: ${inWords(reply)}; total `), span(reply.total_s)),
+      h("span", { class: large ? "right residual-large" : "right quiet" }, spoken(", residual "), large ? "! " : "", `${ms(residual)} ms`),
     );
   }
 }
@@ -166,7 +166,8 @@ function residualOf(reply: ReplyEvent): number {
 }
 
 function inWords(reply: ReplyEvent): string {
-  const parts = reply.parts.filter(([, seconds]) => seconds > 0).map(([name, seconds]) => `${PARTS[name]?.name ?? name} ${ms(seconds)}`);
-  const residual = `residual ${ms(residualOf(reply))}`;
-  return `Turn ${reply.turn} at ${moment(reply.at_s)}: total ${ms(reply.total_s)} milliseconds; ${parts.join(", ")}; ${residual}. Show it on the timeline.`;
+  return reply.parts
+    .filter(([, seconds]) => seconds > 0)
+    .map(([name, seconds]) => `${PARTS[name]?.name ?? name} ${ms(seconds)} ms`)
+    .join(", ");
 }

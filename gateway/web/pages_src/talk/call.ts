@@ -8,6 +8,7 @@
 import type { CallEvent } from "../shared/events";
 import { Path } from "./path";
 import { Problem } from "./problems";
+import { Pulse } from "./pulse";
 import { CallOver, type Answered, type Session, deleteSession, fetchConfig, patchCandidates, postOffer, postReattach } from "./signalling";
 
 export type CallState = "idle" | "asking" | "connecting" | "listening" | "speaking" | "reconnecting" | "ended" | "failed";
@@ -41,6 +42,7 @@ export class Call {
   private iceServers: RTCIceServer[] = [];
   private agentAudible = false;
   private hiccup = 0;
+  private pulse: Pulse | null = null;
   private reattaching = false;
 
   constructor(microphone: MediaStream, handlers: CallHandlers) {
@@ -48,6 +50,7 @@ export class Call {
     this.handlers = handlers;
   }
 
+  /** Nothing more will happen. */
   get over(): boolean {
     return this.state === "ended" || this.state === "failed";
   }
@@ -57,6 +60,7 @@ export class Call {
     this.enter("connecting");
     try {
       const config = await fetchConfig();
+      if (this.over) return;
       this.iceServers = config.ice_servers;
       const path = this.newPath();
       const answer = await postOffer(config, await path.offer());
@@ -66,15 +70,18 @@ export class Call {
       }
       await this.take(path, answer);
       if (!(await path.connects(CONNECT_S)) && !this.over) throw new Problem("no_path");
-      if (!this.over) this.enter("listening");
+      if (this.over) return;
+      this.converse();
+      this.settled(path);
     } catch (error) {
       this.fail(error instanceof Problem ? error : new Problem("refused", String(error)));
     }
   }
 
-  /** The call of a page that was loaded anew. Ends in a state, never raises. */
-  async resume(session: Session): Promise<void> {
+  /** The call of a page that was loaded anew, whose agent spoke or not. Ends in a state, never raises. */
+  async resume(session: Session, agentAudible: boolean): Promise<void> {
     this.session = session;
+    this.agentAudible = agentAudible;
     await this.reattach();
   }
 
@@ -124,6 +131,15 @@ export class Call {
     await path.accept(answer.sdp, (fragment) => void patchCandidates(answer.session, fragment));
   }
 
+  /** There is a path, or was a moment ago: look after it from now on. */
+  private settled(path: Path): void {
+    this.pulse = new Pulse(
+      () => path.received(),
+      () => void this.reattach(),
+    );
+    this.watch(path);
+  }
+
   /** Notice that a path broke: at once when it says so, after a moment when it may still heal. */
   private watch(path: Path): void {
     clearTimeout(this.hiccup);
@@ -135,32 +151,34 @@ export class Call {
   }
 
   private async reattach(): Promise<void> {
-    const session = this.session;
-    if (this.reattaching || this.over || !session) return;
+    if (this.reattaching || this.over) return;
     this.reattaching = true;
+    this.pulse?.stop();
     this.enter("reconnecting");
+    await this.reattachInTime();
+    this.reattaching = false;
+    if (this.path && !this.over) this.settled(this.path);
+  }
+
+  private async reattachInTime(): Promise<void> {
     const untilS = performance.now() / 1000 + REATTACH_S;
-    let problem: Problem | null = null;
-    try {
-      for (let tries = 0; performance.now() / 1000 < untilS; tries += 1) {
-        try {
-          await this.reattachOnce();
-          return;
-        } catch (error) {
-          if (this.over) return;
-          if (error instanceof CallOver) {
-            this.enter("ended");
-            return;
-          }
-          problem = error instanceof Problem ? error : new Problem("refused", String(error));
-        }
-        await pause(WAITS_S[Math.min(tries, WAITS_S.length - 1)] ?? 1);
+    let detail = "";
+    for (let tries = 0; performance.now() / 1000 < untilS; tries += 1) {
+      try {
+        await this.reattachOnce();
+        return;
+      } catch (error) {
         if (this.over) return;
+        if (error instanceof CallOver) {
+          this.enter("ended");
+          return;
+        }
+        detail = error instanceof Problem ? error.detail : String(error);
       }
-      this.fail(new Problem("lost", problem?.detail));
-    } finally {
-      this.reattaching = false;
+      await pause(WAITS_S[Math.min(tries, WAITS_S.length - 1)] ?? 1);
+      if (this.over) return;
     }
+    this.fail(new Problem("lost", detail));
   }
 
   /** Raises CallOver, or a Problem that another try may overcome. */
@@ -177,7 +195,12 @@ export class Call {
     const connected = await path.connects(REATTACH_TRY_S);
     if (this.over) return;
     if (!connected) throw new Problem("no_path");
-    this.enter(this.agentAudible ? "speaking" : "listening");
+    this.converse();
+  }
+
+  private converse(): void {
+    const state = this.agentAudible ? "speaking" : "listening";
+    if (state !== this.state) this.enter(state);
   }
 
   /** Events come one by one or several in a message; what is not understood is left out. */
@@ -198,7 +221,7 @@ export class Call {
     if (event.event === "ended") {
       if (!this.over) this.enter("ended");
     } else if (this.state === "listening" || this.state === "speaking") {
-      this.enter(this.agentAudible ? "speaking" : "listening");
+      this.converse();
     }
   }
 
@@ -213,6 +236,7 @@ export class Call {
     this.state = state;
     if (this.over) {
       clearTimeout(this.hiccup);
+      this.pulse?.stop();
       this.path?.close();
     }
     this.handlers.state(state);

@@ -116,8 +116,12 @@ class Talk {
     this.waiting = "idle";
     this.metering = setInterval(() => this.meter(), STEP_S * 1000);
     this.animate();
-    if (session) await call.resume(session);
+    if (session) await call.resume(session, this.agentAudible());
     else await call.begin();
+  }
+
+  private agentAudible(): boolean {
+    return [...this.story.turns.values()].some((turn) => turn.audibleS !== null && turn.endS === null);
   }
 
   private hangUp(): void {

@@ -84,6 +84,15 @@ export class Path {
     });
   }
 
+  /** Packets of the agent's voice so far. */
+  async received(): Promise<number> {
+    let packets = 0;
+    for (const report of (await this.pc.getStats()).values()) {
+      if (report.type === "inbound-rtp") packets += (report as RTCInboundRtpStreamStats).packetsReceived ?? 0;
+    }
+    return packets;
+  }
+
   close(): void {
     this.sendLate = null;
     this.pc.close();

@@ -29,8 +29,12 @@ const WORDS: Record<CallState, Words> = {
 
 const OUTCOMES: Record<string, string> = {
   caller_hung_up: "You hung up.",
+  agent_hangup: "The agent ended the call.",
+  agent_transfer: "The agent handed the call on.",
   operator_hangup: "The operator ended the call.",
   operator_transfer: "The operator handed the call on.",
+  worker_lost: "The agent broke down.",
+  fault: "The gateway broke down.",
   gateway_stopping: "The gateway is being restarted.",
 };
 
@@ -55,6 +59,8 @@ export class View {
   private readonly keypad: Keypad;
   private noticed: string | null = null;
   private state: CallState = "idle";
+  /** There is nothing of a call to show. */
+  private blank = true;
 
   constructor(root: HTMLElement, story: Story, handlers: ViewHandlers) {
     this.root = root;
@@ -95,7 +101,8 @@ export class View {
   show(state: CallState): void {
     this.state = state;
     const talking = state === "listening" || state === "speaking";
-    this.root.className = `page page-${state}`;
+    if (talking) this.blank = false;
+    this.root.className = `page page-${state}${this.blank ? " page-blank" : ""}`;
     // Who comes and goes in a conversation is heard; a screen reader need not talk over it.
     this.title.setAttribute("aria-live", talking ? "off" : "polite");
     setText(this.title, WORDS[state].title);
@@ -111,6 +118,7 @@ export class View {
     this.scene = new Scene(story);
     this.captions = new Captions(story);
     fill(this.stageArea, this.scene.element, this.captions.element);
+    this.blank = true;
     this.showClock(null);
   }
 
