@@ -14,6 +14,8 @@ _MARGIN = 1.25
 _FORGET = 0.9  # per window of 2.6 s: the worst is half forgotten after 17 s
 _REMEMBERED = 100  # given-up packets; RFC 3550's MAX_MISORDER: an older one counts as a restart anyway
 
+_WRAP = 1 << 32
+
 Held = tuple[int, int, int, bytes]
 """(extended sequence number, kind, timestamp, payload)."""
 
@@ -21,14 +23,13 @@ Held = tuple[int, int, int, bytes]
 class JitterBuffer:
     """The packets that wait for an earlier one, in order."""
 
-    __slots__ = ("_given_up", "_held", "_noticed_at", "_worst_s", "duplicates", "held_bytes", "late", "reordered")
+    __slots__ = ("_given_up", "_held", "_noticed_at", "_worst_s", "duplicates", "late", "reordered")
 
     def __init__(self) -> None:
         self._held: list[Held] = []
         self._noticed_at: dict[int, float] = {}  # when each held packet came, and so showed the gap before it
         self._given_up: dict[int, float] = {}  # when the gap was noticed, of each packet no longer waited for
         self._worst_s = 0.0
-        self.held_bytes = 0
         self.late = 0
         self.duplicates = 0
         self.reordered = 0
@@ -43,7 +44,6 @@ class JitterBuffer:
             return
         insort(self._held, packet)
         self._noticed_at[packet[0]] = now
-        self.held_bytes += len(packet[3])
 
     def close_gap(self, now: float) -> None:
         """The packet all the others waited for is there: learn how long it took."""
@@ -62,13 +62,22 @@ class JitterBuffer:
         """The first held packet; there must be one."""
         packet = self._held.pop(0)
         del self._noticed_at[packet[0]]
-        self.held_bytes -= len(packet[3])
         return packet
 
     @property
     def first(self) -> int:
         """The extended sequence number of the first held packet."""
         return self._held[0][0]
+
+    @property
+    def span_ticks(self) -> int:
+        """From the first held packet to the last, on the RTP clock."""
+        return (self._held[-1][2] - self._held[0][2]) % _WRAP
+
+    def clear(self) -> None:
+        """The held packets will not be asked for."""
+        self._held.clear()
+        self._noticed_at.clear()
 
     def receive_behind(self, extended: int, now: float) -> None:
         """Count a packet that comes after its turn: late the first time, then a duplicate."""

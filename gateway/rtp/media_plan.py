@@ -55,6 +55,14 @@ class AgreedMedia(Protocol):
     def ptime_ms(self) -> int: ...
 
     @property
+    def bitrate_bps(self) -> int:
+        """The most that the peer takes, where we have a choice: of Opus."""
+
+    @property
+    def fec(self) -> bool:
+        """The peer can make use of Opus packets that repeat the one before."""
+
+    @property
     def remote(self) -> Address: ...
 
     @property

@@ -11,7 +11,6 @@ path has become longer, or the sender paused with its timestamps, and the stream
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
 
 from gateway.events import KeyPressed
 from gateway.rtp.dtmf_in import DtmfReceiver
@@ -28,7 +27,7 @@ FILL_S = 0.020  # the local clock makes audio in pieces as packets would
 MAX_FILL_S = 2.0  # at once, after a halt of the process
 MAX_AHEAD_S = 1.0  # a sender's clock that has gained more than this does not run, it jumps
 MAX_HELD_S = 0.5
-MAX_HELD_PACKETS = 100  # 0.5 s of 5 ms packets; those without audio have no length
+MAX_HELD_PACKETS = 100  # 0.5 s of 5 ms packets; those without audio may have one timestamp
 STANDING_S = 0.2  # late for so long without a break is no longer jitter
 FAR_BEHIND_S = 1.0  # nothing is as late as this: the timestamps have been set back, or stood still,
 FAR_BEHIND_STANDING_S = 0.015  # which two packets show
@@ -49,6 +48,45 @@ class RtpReceiver:
     ``next_deadline()`` has passed; both give audio in ``config.codec``. No datagram ever raises.
     """
 
+    __slots__ = (
+        "_buffer",
+        "_config",
+        "_decode",
+        "_digits",
+        "_dtmf",
+        "_fast_from",
+        "_fast_sequence",
+        "_filler",
+        "_first_bits",
+        "_keep",
+        "_late_since",
+        "_late_timestamp",
+        "_least_bytes",
+        "_least_s",
+        "_next",
+        "_next_timestamp",
+        "_numbers",
+        "_packet_s",
+        "_past_lost",
+        "_past_received",
+        "_probation",
+        "_quiet",
+        "_recovered",
+        "_restarts",
+        "_rotated_at",
+        "_samples_zero",
+        "_ssrc",
+        "_tick_s",
+        "_ticks_of",
+        "_timestamp_zero",
+        "_tones",
+        "_too_fast",
+        "_too_late",
+        "_transit",
+        "_unheard",
+        "bad",
+    )
+
     def __init__(self, config: ReceiverConfig, now: float) -> None:
         self._tick_s = 1 / config.clock_hz
         self._filler = Filler(config.codec)
@@ -65,6 +103,7 @@ class RtpReceiver:
         # in ``_disarm``. A tick is due at ``_transit.lowest`` plus its position.
         self._next_timestamp = 0
         self._timestamp_zero = 0
+        self._samples_zero = 0  # what had been returned when the RTP clock was changed to another rate
         self._ssrc = -1
         self._numbers: SequenceNumbers | None = None
         self._next = 0  # the extended sequence number that is in order
@@ -79,7 +118,7 @@ class RtpReceiver:
         self._rotated_at = now
         self._too_late = 0
         self._too_fast = 0
-        self._recovered_samples = 0
+        self._recovered = 0
         self._restarts = 0
         self._past_received = 0
         self._past_lost = 0
@@ -94,10 +133,27 @@ class RtpReceiver:
         self._decode = self._decode_and_listen if config.find_tones else config.decode
 
     def reconfigure(self, config: ReceiverConfig) -> None:
-        """Take new payload types or a new decoder in mid-stream; raises ValueError for another codec or clock."""
-        if (config.codec, config.clock_hz) != (self._config.codec, self._config.clock_hz):
+        """Take other payload types, another decoder or RTP clock in mid-stream; raises ValueError for another codec."""
+        if config.codec is not self._config.codec:
             raise ValueError(f"{config.codec.value} in a stream of {self._config.codec.value}, expected the same")
+        if config.clock_hz != self._config.clock_hz:
+            self._change_clock(config.clock_hz)
         self._use(config)
+
+    def _change_clock(self, clock_hz: int) -> None:
+        """Whatever comes next is a new stream, at the place that media time has reached."""
+        self._disarm()
+        self._forget_source()
+        self._numbers = None
+        self._buffer.clear()
+        self._transit.restart(self._transit.lowest + self._position * self._tick_s)
+        self._least_s = self._transit.lowest - MAX_AHEAD_S
+        self._samples_zero = self.media_samples
+        self._next_timestamp = self._timestamp_zero = 0
+        self._tick_s = 1 / clock_hz
+        self._dtmf = DtmfReceiver(clock_hz)
+        self._late_since = None
+        self._quiet = False
 
     def receive(self, datagram: bytes, now: float) -> bytes:
         """The audio that became ready: mostly the packet's own, untouched; empty when there is none."""
@@ -114,9 +170,14 @@ class RtpReceiver:
                     self._transit.update(transit_s)
                     audio = datagram[HEADER_BYTES:]
                     self._fast_sequence = sequence + 1  # 65,536 is never received: a wrap takes the long way
-                    self._next_timestamp = timestamp + self._ticks_of(audio)
-                    if self._decode is not None:
+                    if self._decode is None:
+                        self._next_timestamp = timestamp + len(audio)
+                    else:
+                        ticks = self._ticks_of(audio)
                         audio = self._decode(audio)
+                        if not audio:
+                            return self._stand_in(ticks)
+                        self._next_timestamp = timestamp + ticks
                     self._keep(audio)
                     if not sequence % WINDOW_PACKETS:
                         self._rotate(now)
@@ -164,7 +225,7 @@ class RtpReceiver:
     @property
     def media_samples(self) -> int:
         """How much audio has been returned."""
-        return self._config.samples_at(self._position)
+        return self._samples_zero + self._config.samples_at(self._position)
 
     def report(self) -> Reception | None:
         """What RTCP says of this stream now; begins a new interval. None before the first packet."""
@@ -196,7 +257,7 @@ class RtpReceiver:
             "restarts": self._restarts,
             "concealed_samples": self._filler.concealed_samples,
             "quiet_samples": self._filler.quiet_samples,
-            "recovered_samples": self._recovered_samples,
+            "recovered": self._recovered,
             "bad": self.bad.total() + self._dtmf.malformed,
             "jitter_s": self._transit.jitter_s,
             "wait_s": self._buffer.wait_s(self._transit.jitter_s),
@@ -231,10 +292,10 @@ class RtpReceiver:
         payload = datagram[start:end]
         kind = _OTHER
         if payload_type == self._config.payload_type:
-            if payload:
+            if payload and self._ticks_of(payload):
                 kind = _AUDIO
             else:
-                self.bad["empty"] += 1
+                self.bad["payload" if payload else "empty"] += 1
         elif payload_type == self._config.dtmf_type:
             digit = self._dtmf.receive(ssrc, timestamp, payload, now)
             if digit is not None:
@@ -260,11 +321,7 @@ class RtpReceiver:
         audio = b""
         while self._buffer:
             audio += self._give_up_gap(now)
-        self._buffer.forget_given_up()
-        if self._numbers is not None:
-            self._past_received += self._numbers.received
-            self._past_lost += max(0, self._numbers.lost)
-            self._restarts += 1
+        self._forget_source()
         audio += self._anchor(first[1], now)
         self._ssrc = ssrc
         self._numbers = SequenceNumbers(first[0])
@@ -274,6 +331,13 @@ class RtpReceiver:
             self.bad["unproven"] -= 1
             audio += self._receive_next((self._next, _AUDIO, timestamp, payload), now)
         return audio
+
+    def _forget_source(self) -> None:
+        if self._numbers is not None:
+            self._past_received += self._numbers.received
+            self._past_lost += max(0, self._numbers.lost)
+            self._restarts += 1
+        self._buffer.forget_given_up()
 
     def _receive_next(self, packet: tuple[int, int, int, bytes], now: float) -> bytes:
         """A packet of the stream, in order or not."""
@@ -290,7 +354,8 @@ class RtpReceiver:
         if extended > self._next:
             if kind != _AUDIO or self._ahead(timestamp) > 0 or self._buffer:
                 self._buffer.hold(packet, now)
-                full = self._buffer.held_bytes * self._tick_s > MAX_HELD_S or len(self._buffer) > MAX_HELD_PACKETS
+                held_s = self._buffer.span_ticks * self._tick_s + self._packet_s
+                full = held_s > MAX_HELD_S or len(self._buffer) > MAX_HELD_PACKETS
                 return self._give_up_gap(now) if full else _EMPTY
             # No media time is missing: what was lost carried none.
             self._buffer.give_up(self._next, extended, now)
@@ -330,7 +395,7 @@ class RtpReceiver:
                 self._restarts += 1
                 audio = self._anchor(timestamp, now)
             elif kind == _AUDIO and not pause and self._config.recover is not None:
-                audio = self._recover(ahead, payload, self._config.recover)
+                audio = self._recover(ahead, payload)
             else:
                 audio = self._fill(ahead, pause)
         if kind == _NOISE:
@@ -357,23 +422,38 @@ class RtpReceiver:
             return audio
         self._packet_s = ticks * self._tick_s
         own = payload if self._decode is None else self._decode(payload)
+        if not own:
+            self.bad["payload"] += 1
+            return audio + self._fill(ticks - covered, quiet=False)
+        samples = self._advance(ticks - covered)
         if covered:
-            position = self._position
-            kept = self._config.samples_at(position + ticks - covered) - self._config.samples_at(position)
-            own = own[len(own) - kept * self._config.codec.bytes_per_sample :]
-        self._next_timestamp += ticks - covered
+            own = self._last(own, samples)
         self._filler.keep(own)
         return audio + own if audio else own
 
-    def _recover(self, ahead: int, payload: bytes, recover: Callable[[bytes, int], bytes]) -> bytes:
+    def _stand_in(self, ticks: int) -> bytes:
+        """Audio in the place of a packet that came in order and is broken."""
+        self._disarm()
+        self.bad["payload"] += 1
+        audio = self._fill(ticks, quiet=False)
+        self._arm()
+        return audio
+
+    def _recover(self, ahead: int, payload: bytes) -> bytes:
         """What is missing before ``payload``: its end from what the payload repeats, the rest concealed."""
+        assert self._config.recover is not None, "asked for by who looked"
+        found = self._config.recover(payload)
+        if not found:
+            return self._fill(ahead, quiet=False)
         repeated = min(ahead, self._ticks_of(payload))
         audio = self._fill(ahead - repeated, quiet=False) if ahead > repeated else b""
-        samples = self._advance(repeated)
-        found = recover(payload, samples)
+        found = self._last(found, self._advance(repeated))
         self._filler.keep(found)
-        self._recovered_samples += samples
+        self._recovered += 1
         return audio + found
+
+    def _last(self, audio: bytes, samples: int) -> bytes:
+        return audio[len(audio) - samples * self._config.codec.bytes_per_sample :]
 
     def _is_standing(self, timestamp: int, covered: int, now: float) -> bool:
         """Whether packets have been late for so long, and at so even a pace, that they will stay so."""

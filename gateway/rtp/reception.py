@@ -12,10 +12,10 @@ class ReceiverConfig:
     """What the session description agreed on for one direction.
 
     ``ticks_of`` tells how long a payload is on the RTP clock: an octet a tick in PCMU, PCMA and G.722 (RFC 3551
-    §4.5). ``decode`` turns a payload into ``codec``, as much as it is long, and is None when it already is.
-    ``recover`` makes the last samples before a payload of what is repeated in it. A payload of no more than
-    ``pause_bytes`` says that the sender pauses. ``find_tones`` looks for keys in the audio itself, for peers without
-    ``dtmf_type``.
+    §4.5). ``decode`` turns a payload into ``codec``, as much as it is long, or into nothing when it is broken; it is
+    None when a payload is ``codec`` already. ``recover`` makes the audio before a payload of what that repeats of it,
+    or nothing. A payload of no more than ``pause_bytes`` says that the sender pauses. ``find_tones`` looks for keys in
+    the audio itself, for peers without ``dtmf_type``.
     """
 
     codec: Codec
@@ -25,7 +25,7 @@ class ReceiverConfig:
     cn_type: int | None = None
     decode: Callable[[bytes], bytes] | None = None
     ticks_of: Callable[[bytes], int] = len
-    recover: Callable[[bytes, int], bytes] | None = None
+    recover: Callable[[bytes], bytes] | None = None
     pause_bytes: int = 0
     find_tones: bool = False
 

@@ -93,7 +93,7 @@ class MediaStream:
         self._on_hold = False
         self._wire = WireCodec(plan.codec)
         self._decoding: Decoding = decoding(self._wire, leg)
-        self._encode: Transcode | None = encoder(self._wire, leg)
+        self._encode: Transcode | None = encoder(self._wire, leg, bitrate_bps=plan.bitrate_bps, fec=plan.fec)
         self._session: SrtpSession | None = None  # kept for good: a key that comes back must not begin anew
         self._srtp: SrtpSession | None = None  # what media goes through now
         self._sender = RtpSender(self._sender_config())
@@ -102,8 +102,8 @@ class MediaStream:
         self._rtcp = RtcpSession(identity.ssrc, identity.cname, now, wall_s, chance)
         self._rtcp_source: Address | None = None
         self._effects: deque[SendRtcp] = deque()
-        self._ptime_ms = plan.ptime_ms
-        self._credit_ms = max(0, plan.ptime_ms - TICK_MS)  # the first tick sends
+        self._ptime_ms = self._wire.packet_ms(plan.ptime_ms)
+        self._credit_ms = max(0, self._ptime_ms - TICK_MS)  # the first tick sends
         self._tick_due = _NEVER
         self._due = now
         self._heard = _EMPTY  # the last packet of the peer's
@@ -121,7 +121,7 @@ class MediaStream:
             codec=self._leg,
             clock_hz=self._wire.clock_hz,
             payload_type=plan.payload_type_out,
-            ptime_ms=plan.ptime_ms,
+            ptime_ms=self._wire.packet_ms(plan.ptime_ms),
             ssrc=identity.ssrc,
             first_seq=identity.first_seq,
             first_timestamp=identity.first_timestamp,
@@ -151,10 +151,12 @@ class MediaStream:
         handshake do; others close the stream until there are new ones.
         """
         before, self._plan = self._plan, plan
-        if WireCodec(plan.codec) is not self._wire:
-            self._wire = WireCodec(plan.codec)
-            self._decoding = decoding(self._wire, self._leg)
-            self._encode = encoder(self._wire, self._leg)
+        wire = WireCodec(plan.codec)
+        if wire is not self._wire:
+            self._decoding = decoding(wire, self._leg)
+        if (wire, plan.bitrate_bps, plan.fec) != (self._wire, before.bitrate_bps, before.fec):
+            self._encode = encoder(wire, self._leg, bitrate_bps=plan.bitrate_bps, fec=plan.fec)
+        self._wire = wire
         if plan.security != before.security:
             self._take_keys(plan)
         self._sender.reconfigure(self._sender_config())
@@ -162,9 +164,10 @@ class MediaStream:
         self._latch.expect(plan.remote)
         if plan.remote_rtcp != before.remote_rtcp:
             self._rtcp_source = None
-        if plan.ptime_ms != self._ptime_ms:
-            self._ptime_ms = plan.ptime_ms
-            self._credit_ms = max(0, plan.ptime_ms - TICK_MS)
+        ptime_ms = self._wire.packet_ms(plan.ptime_ms)
+        if ptime_ms != self._ptime_ms:
+            self._ptime_ms = ptime_ms
+            self._credit_ms = max(0, ptime_ms - TICK_MS)
         self._expected_since = now
         self._due = now
         self._let_flow()
@@ -420,7 +423,7 @@ class MediaStream:
         figures["latch_refused"] = self._latch.refused
         figures["latch_rebound"] = self._latch.rebound
         packet_s = self._ptime_ms / 1_000
-        missing = heard["lost"] + heard["late"]
+        missing = max(0.0, heard["lost"] + heard["late"] - heard["recovered"])
         if heard["received"]:
             loss = missing / (heard["received"] + heard["lost"])
             figures["mos"] = estimate_mos(self._rtcp.round_trip_s, packet_s + heard["jitter_s"], loss)

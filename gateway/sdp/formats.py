@@ -1,13 +1,15 @@
-"""What the payload types of an audio stream mean (RFC 3551, RFC 8866 §6.6, RFC 4733)."""
+"""What the payload types of an audio stream mean (RFC 3551, RFC 8866 §6.6, RFC 4733, RFC 7587)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gateway.sdp.description import Attribute, Media
+from gateway.sdp.opus import NO_WISHES, OUR_WISHES, OpusWishes, read_wishes
 
 CLOCK_HZ = 8_000
-"""The RTP clock of every codec here; G.722 has it by an old mistake that stays (RFC 3551 §4.5.2)."""
+"""The RTP clock of every codec here but Opus; G.722 has it by an old mistake that stays (RFC 3551 §4.5.2)."""
+OPUS_CLOCK_HZ = 48_000
 
 CN_TYPE = 13  # RFC 3389 §4
 DTMF_TYPE = 101  # what most peers use: fewer of them stumble
@@ -25,17 +27,42 @@ class MediaCodec(StrEnum):
     PCMA = "PCMA"
     G722 = "G722"
     OPUS = "opus"
-    """In browsers only so far: a telephone that speaks it speaks G.722 too."""
 
     @property
     def payload_type(self) -> int:
         """The static one (RFC 3551 §6); of Opus, which has none, the one browsers use."""
         return _STATIC[self]
 
+    @property
+    def clock_hz(self) -> int:
+        return OPUS_CLOCK_HZ if self is MediaCodec.OPUS else CLOCK_HZ
+
+    @property
+    def encoding(self) -> str:
+        """What ``a=rtpmap`` calls it. Opus always says two channels, and means any number (RFC 7587 §7)."""
+        return f"{self.value}/{self.clock_hz}/2" if self is MediaCodec.OPUS else f"{self.value}/{self.clock_hz}"
+
 
 _STATIC = {MediaCodec.PCMU: 0, MediaCodec.PCMA: 8, MediaCodec.G722: 9, MediaCodec.OPUS: 111}
 _WITHOUT_RTPMAP = {0: "pcmu", 8: "pcma", 9: "g722", CN_TYPE: "cn"}
 _CODECS = {codec.value.lower(): codec for codec in MediaCodec}
+_CLOCKS = {
+    "pcmu": (CLOCK_HZ,),
+    "pcma": (CLOCK_HZ,),
+    "g722": (CLOCK_HZ, 16_000),  # the second is a common slip of the pen
+    "opus": (OPUS_CLOCK_HZ,),
+    "cn": (CLOCK_HZ,),
+    "telephone-event": (CLOCK_HZ, OPUS_CLOCK_HZ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """telephone-event on one clock: a stream needs those of its codec's (RFC 4733 §2.1)."""
+
+    payload_type: int
+    takes_keys: bool
+    """False when they leave out keys of a telephone (RFC 4733 §2.4.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,43 +70,47 @@ class Formats:
     """The formats of one stream that we know. ``codecs`` has their payload types, in the order of the ``m=`` line."""
 
     codecs: dict[MediaCodec, int]
-    dtmf: int | None = None
-    dtmf_takes_keys: bool = False
-    """False when the peer's events leave out keys of a telephone (RFC 4733 §2.4.1)."""
+    events: dict[int, Events] = field(default_factory=dict)
+    """By their RTP clock."""
     cn: int | None = None
+    wishes: OpusWishes = NO_WISHES
+    """Of Opus, if it is among them."""
 
 
 def read_formats(media: Media) -> Formats:
     """Read ``m=``, ``a=rtpmap`` and ``a=fmtp``. Formats that we do not know are left out, faulty ones too."""
     names, parameters = _maps(media, "rtpmap"), _maps(media, "fmtp")
     codecs: dict[MediaCodec, int] = {}
-    dtmf = cn = None
+    events: dict[int, Events] = {}
+    cn = None
     for text in media.formats:
         number = _payload_type(text)
         if number is None:
             continue
         name, rate_hz, channels = _encoding(names.get(number, _WITHOUT_RTPMAP.get(number, "")))
-        if channels != 1 or rate_hz not in (CLOCK_HZ, 16_000 if name == "g722" else CLOCK_HZ):
-            continue  # G722/16000 is a common slip of the pen; its clock is 8 kHz all the same
+        if rate_hz not in _CLOCKS.get(name, ()) or channels > (2 if name == "opus" else 1):
+            continue
         if name in _CODECS:
             codecs.setdefault(_CODECS[name], number)
-        elif name == "telephone-event" and dtmf is None:
-            dtmf = number
-        elif name == "cn" and cn is None:
+        elif name == "telephone-event":
+            events.setdefault(rate_hz, Events(number, _takes_keys(parameters.get(number, DTMF_EVENTS))))
+        elif cn is None:
             cn = number
-    return Formats(codecs, dtmf, dtmf is not None and _takes_keys(parameters.get(dtmf, DTMF_EVENTS)), cn)
+    return Formats(codecs, events, cn, read_wishes(parameters.get(codecs.get(MediaCodec.OPUS, -1), "")))
 
 
-def write_formats(codecs: dict[MediaCodec, int], dtmf: int | None, cn: int | None) -> tuple[list[str], list[Attribute]]:
-    """The formats of an ``m=`` line, and the attributes that explain them."""
-    formats = [(number, f"{codec.value}/{CLOCK_HZ}") for codec, number in codecs.items()]
+def write_formats(
+    codecs: dict[MediaCodec, int], events: dict[int, int], cn: int | None
+) -> tuple[list[str], list[Attribute]]:
+    """The formats of an ``m=`` line, and the attributes that explain them. ``events`` are payload types by clock."""
+    formats = [(number, codec.encoding) for codec, number in codecs.items()]
     if cn is not None:
         formats.append((cn, f"CN/{CLOCK_HZ}"))
-    if dtmf is not None:
-        formats.append((dtmf, f"telephone-event/{CLOCK_HZ}"))
+    formats += [(number, f"telephone-event/{clock_hz}") for clock_hz, number in events.items()]
     attributes = [Attribute("rtpmap", f"{number} {name}") for number, name in formats]
-    if dtmf is not None:
-        attributes.append(Attribute("fmtp", f"{dtmf} {DTMF_EVENTS}"))
+    if MediaCodec.OPUS in codecs:
+        attributes.append(Attribute("fmtp", f"{codecs[MediaCodec.OPUS]} {OUR_WISHES}"))
+    attributes += [Attribute("fmtp", f"{number} {DTMF_EVENTS}") for number in events.values()]
     return [str(number) for number, _ in formats], attributes
 
 

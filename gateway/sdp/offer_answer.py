@@ -5,14 +5,23 @@ media now in force). Given those, the stream keeps its place among the ``m=`` li
 codec and keys in use stay, and protection that a call once has is never given up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.sdp.crypto import SUITES, CryptoLine, read_crypto
 from gateway.sdp.description import Attribute, Direction, Media, SessionDescription
 from gateway.sdp.dtls import DtlsRole, read_fingerprints, read_setup
 from gateway.sdp.errors import NegotiationError, NoCommonCodecError, SecurityMismatchError
-from gateway.sdp.formats import CN_TYPE, DTMF_TYPE, Formats, MediaCodec, read_formats, read_ptime, write_formats
+from gateway.sdp.formats import (
+    CLOCK_HZ,
+    CN_TYPE,
+    DTMF_TYPE,
+    Formats,
+    MediaCodec,
+    read_formats,
+    read_ptime,
+    write_formats,
+)
 from gateway.sdp.local import LocalMedia
 from gateway.sdp.plan import MediaPlan, Reach, remote_of, remote_rtcp_of
 from gateway.sdp.security import (
@@ -60,11 +69,9 @@ def make_offer(
     mine = last.media[index] if last is not None and index is not None else None
     known = None if mine is None else read_formats(mine)
     codecs = sorted(local.codecs, key=lambda codec: plan is None or codec is not plan.codec)
-    types = {codec: codec.payload_type for codec in codecs}
-    if known is not None:
-        types |= {codec: number for codec, number in known.codecs.items() if codec in types}
-    dtmf = _dtmf_type(known, set(types.values())) if local.dtmf else None
-    formats, described = write_formats(types, dtmf, CN_TYPE if local.comfort_noise else None)
+    types = _payload_types(codecs, known)
+    events = _event_types(codecs, known, set(types.values())) if local.dtmf else {}
+    formats, described = write_formats(types, events, CN_TYPE if local.comfort_noise else None)
     protocol, protection = _offered_protection(local, new_key, mine, plan)
     stream = local.stream(
         protocol,
@@ -97,8 +104,8 @@ def answer_offer(
     fit = _best_fit(offer, local, None if last is None else _audio_index(last), plan)
     media, codec = fit.media, fit.codec
     payload_type = fit.formats.codecs[codec]
-    dtmf = fit.formats.dtmf if local.dtmf else None
-    cn = fit.formats.cn if local.comfort_noise else None
+    events = fit.formats.events.get(codec.clock_hz) if local.dtmf else None
+    cn = fit.formats.cn if local.comfort_noise and codec.clock_hz == CLOCK_HZ else None
     remote, reach = remote_of(offer, media, local.address)
     offered = offer.direction_of(media)
     direction = offered.answered_by(local.direction)
@@ -107,7 +114,8 @@ def answer_offer(
     mux = local.rtcp_mux and media.get("rtcp-mux") is not None
     ptime_ms = read_ptime(media, local.ptime_ms)
     security, protection = _answered_protection(fit.protection, local, new_key, plan)
-    formats, described = write_formats({codec: payload_type}, dtmf, cn)
+    answered = {} if events is None else {codec.clock_hz: events.payload_type}
+    formats, described = write_formats({codec: payload_type}, answered, cn)
     stream = local.stream(
         media.protocol,
         formats,
@@ -127,10 +135,12 @@ def answer_offer(
         direction=direction,
         ptime_ms=ptime_ms,
         rtcp_mux=mux,
-        dtmf_out=dtmf if fit.formats.dtmf_takes_keys else None,
-        dtmf_in=dtmf,
+        dtmf_out=events.payload_type if events is not None and events.takes_keys else None,
+        dtmf_in=None if events is None else events.payload_type,
         cn_out=cn,
         cn_in=cn,
+        bitrate_bps=fit.formats.wishes.bitrate_bps,
+        fec=fit.formats.wishes.fec,
         security=security,
         reach=reach,
     )
@@ -163,8 +173,8 @@ def read_answer(offer: SessionDescription, answer: SessionDescription, local: Lo
     if reach is Reach.HELD:
         direction = Direction.of(sends=False, receives=direction.receives)
     mux = mine.get("rtcp-mux") is not None and theirs.get("rtcp-mux") is not None
-    dtmf = ours.dtmf is not None and formats.dtmf is not None
-    cn = ours.cn is not None and formats.cn is not None
+    our_events, events = ours.events.get(codec.clock_hz), formats.events.get(codec.clock_hz)
+    cn = ours.cn is not None and formats.cn is not None and codec.clock_hz == CLOCK_HZ
     return MediaPlan(
         codec=codec,
         payload_type_out=formats.codecs[codec],
@@ -174,10 +184,12 @@ def read_answer(offer: SessionDescription, answer: SessionDescription, local: Lo
         direction=direction,
         ptime_ms=read_ptime(theirs, local.ptime_ms),
         rtcp_mux=mux,
-        dtmf_out=formats.dtmf if dtmf and formats.dtmf_takes_keys else None,
-        dtmf_in=ours.dtmf if dtmf else None,
+        dtmf_out=events.payload_type if our_events and events and events.takes_keys else None,
+        dtmf_in=our_events.payload_type if our_events and events else None,
         cn_out=formats.cn if cn else None,
         cn_in=ours.cn if cn else None,
+        bitrate_bps=formats.wishes.bitrate_bps,
+        fec=formats.wishes.fec,
         security=security,
         reach=reach,
         other_codecs=tuple(others),
@@ -203,11 +215,25 @@ def _rtcp(media: Media, remote: tuple[str, int], reach: Reach, security: Securit
     return remote_rtcp_of(media, remote, reach, mux=mux)
 
 
-def _dtmf_type(known: Formats | None, taken: set[int]) -> int:
+def _payload_types(codecs: Sequence[MediaCodec], known: Formats | None) -> dict[MediaCodec, int]:
     """A payload type keeps its meaning through a session (RFC 3264 §8.3.2)."""
-    if known is not None and known.dtmf is not None:
-        return known.dtmf
-    return DTMF_TYPE if DTMF_TYPE not in taken else min(set(range(96, 128)) - taken)
+    known = known or Formats({})
+    taken = {*known.codecs.values(), *(events.payload_type for events in known.events.values())}
+    return {
+        codec: known.codecs[codec] if codec in known.codecs else _free(codec.payload_type, taken) for codec in codecs
+    }
+
+
+def _event_types(codecs: Sequence[MediaCodec], known: Formats | None, taken: set[int]) -> dict[int, int]:
+    """The payload types of telephone-event by clock, for each clock of the codecs."""
+    types = {} if known is None else {clock_hz: events.payload_type for clock_hz, events in known.events.items()}
+    for clock_hz in dict.fromkeys(codec.clock_hz for codec in codecs):
+        types.setdefault(clock_hz, _free(DTMF_TYPE, {*taken, *types.values()}))
+    return types
+
+
+def _free(preferred: int, taken: set[int]) -> int:
+    return preferred if preferred not in taken else min(set(range(96, 128)) - taken)
 
 
 def _best_fit(offer: SessionDescription, local: LocalMedia, current: int | None, plan: MediaPlan | None) -> _Fit:

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from gateway.sdp.description import Connection, Direction, Media, SessionDescription
 from gateway.sdp.formats import MediaCodec
+from gateway.sdp.opus import NO_LIMIT_BPS
 from gateway.sdp.security import DtlsSetup, SdesKeys, Security
 
 Address = tuple[str, int]
@@ -52,6 +53,10 @@ class MediaPlan:
     dtmf_in: int | None = None
     cn_out: int | None = None
     cn_in: int | None = None
+    bitrate_bps: int = NO_LIMIT_BPS
+    """The most that the peer takes, of Opus."""
+    fec: bool = False
+    """The peer can make use of Opus packets that repeat the one before."""
     security: Security = None
     reach: Reach = Reach.UNICAST
     other_codecs: tuple[MediaCodec, ...] = ()
@@ -70,7 +75,7 @@ class Change(Flag):
     ADDRESS = auto()
     """Where to send to, RTCP included."""
     CODEC = auto()
-    """The codec, or a payload type of any kind."""
+    """The codec or what the peer asks of it, or a payload type of any kind."""
     PTIME = auto()
     DIRECTION = auto()
     LOCAL_KEY = auto()
@@ -103,7 +108,7 @@ def changes(old: MediaPlan, new: MediaPlan) -> Change:
 
 def _formats(plan: MediaPlan) -> tuple[object, ...]:
     types = (plan.payload_type_out, plan.payload_type_in, plan.dtmf_out, plan.dtmf_in, plan.cn_out, plan.cn_in)
-    return (plan.codec, *types)
+    return (plan.codec, plan.bitrate_bps, plan.fec, *types)
 
 
 def _key_changes(old: Security, new: Security) -> Change:

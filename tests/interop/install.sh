@@ -6,7 +6,8 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 peers="$root/.venv-peers"
-packages=(sip-tester baresip-core kamailio kamailio-tls-modules rtpengine-daemon tshark sipsak openssl)
+packages=(sip-tester baresip-core kamailio kamailio-tls-modules rtpengine-daemon tshark sipsak openssl
+    chromium coturn iptables)
 pjsip=pjsua2-python==2.15.1.post1
 
 missing=()

@@ -11,6 +11,17 @@ const KNOWN = new Set([
   "decisions", "missing", "late", "interruptions", "mos", "loss", "jitter_s", "round_trip_s", "first_audio_p95_s", "recorded",
 ]);
 
+/** Fields of the record whose own name does not say enough beside the others. */
+const NAMES: Record<string, string> = {
+  engine_s: "Engine time",
+  talk_s: "Agent spoke",
+  listen_s: "Caller spoke",
+  overlap_s: "Both spoke",
+  underrun_s: "Silence by underruns",
+  callee: "Called",
+  barge_in_stops_s: "Barge-in stops",
+};
+
 export class Facts {
   readonly element: HTMLElement;
   private readonly list = h("dl", { class: "facts" });
@@ -61,7 +72,7 @@ function recordRows(detail: Record<string, unknown> | null): [string, string][] 
 }
 
 function nameOf(key: string): string {
-  return capital(plain(key.replace(/_s$/, ""))).replace(/\bP(\d\d)\b/i, "p$1");
+  return NAMES[key] ?? capital(plain(key.replace(/_s$/, "")));
 }
 
 /** A field of the record by its unit; null for what has no short form. */

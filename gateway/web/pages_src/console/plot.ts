@@ -65,10 +65,12 @@ function drawMutes({ paint }: Frame, scale: Scale, story: Story, axis: Axis, mid
     if (change.kind !== "muted") return;
     const untilS = changes[place + 1]?.atS ?? axis.endS;
     const x = scale.x(change.atS);
+    const across = (untilS - change.atS) * scale.pxPerS;
     paint.globalAlpha = 0.35;
     paint.strokeStyle = palette.dim;
-    hatch(paint, x, middle + 1, (untilS - change.atS) * scale.pxPerS, bottom - middle - 1, 6);
+    hatch(paint, x, middle + 1, across, bottom - middle - 1, 6);
     paint.globalAlpha = 1;
+    if (across < 44) return;
     paint.fillStyle = palette.dim;
     paint.textAlign = "left";
     paint.textBaseline = "alphabetic";
@@ -99,12 +101,14 @@ function drawTurn({ paint }: Frame, scale: Scale, axis: Axis, turn: Turn, top: n
     paint.strokeRect(x + across + 0.5, y + 0.5, unheardS * scale.pxPerS, high - 1);
     paint.setLineDash([]);
   }
-  const label = across > 64 ? `turn ${turn.turn}` : String(turn.turn);
-  if (across > 16) {
+  const labelX = Math.max(x, scale.left) + 6;
+  const room = x + across - labelX;
+  const label = room > 58 ? `turn ${turn.turn}` : String(turn.turn);
+  if (room > paint.measureText(label).width + 2) {
     paint.fillStyle = palette.text;
     paint.textAlign = "left";
     paint.textBaseline = "middle";
-    paint.fillText(label, Math.max(x, scale.left) + 6, y + high / 2 + 0.5);
+    paint.fillText(label, labelX, y + high / 2 + 0.5);
   }
 }
 

@@ -140,17 +140,20 @@ export class Timeline {
       const onsetS = onsetOf(turn);
       return atS >= onsetS - slackS && atS <= onsetS + (turn.stopS ?? 0) + slackS;
     });
-    if (near) this.showTip(atS, bargeInFacts(near, this.story));
+    if (near) this.showTip(onsetOf(near) + (near.stopS ?? 0), bargeInFacts(near, this.story), "beside");
     else this.hideTip();
   }
 
-  private showTip(atS: number, content: HTMLElement): void {
+  /** `beside`: so that what is told of stays in sight. */
+  private showTip(atS: number, content: HTMLElement, where: "over" | "beside" = "over"): void {
     fill(this.tip, content);
     this.tip.hidden = false;
     const width = this.area.clientWidth;
     const x = scaleOf(this.axis, width).x(atS);
-    const left = Math.max(4, Math.min(x - this.tip.offsetWidth / 2, width - this.tip.offsetWidth - 4));
-    this.tip.style.left = `${left}px`;
+    const wide = this.tip.offsetWidth;
+    const beside = x + 14 + wide < width ? x + 14 : x - wide - 28;
+    const left = where === "beside" ? beside : x - wide / 2;
+    this.tip.style.left = `${Math.max(4, Math.min(left, width - wide - 4))}px`;
     this.tip.style.bottom = `${this.overview.canvas.offsetHeight + this.strip.canvas.offsetHeight + 10}px`;
   }
 

@@ -64,7 +64,7 @@ export class Waterfall {
 
   draw(): void {
     const replies = [...this.story.replies.values()].sort((a, b) => a.at_s - b.at_s);
-    const stays = isAtEnd(this.body);
+    const stays = isAtEnd(this.body) && !this.story.ended;
     this.tableButton.hidden = replies.length === 0;
     this.key.hidden = replies.length === 0 || this.asTable;
     if (replies.length === 0) {
@@ -81,8 +81,8 @@ export class Waterfall {
   }
 
   private bars(replies: ReplyEvent[], longestS: number): HTMLElement {
-    const most = this.body.clientWidth < 480 ? 3 : 6;
-    const stepS = [0.1, 0.2, 0.5, 1, 2, 5, 10].find((step) => longestS / step <= most) ?? 30;
+    const narrow = this.body.clientWidth < 480;
+    const stepS = [0.1, 0.2, 0.5, 1, 2, 5, 10].find((step) => longestS / step <= (narrow ? 3 : 6)) ?? 30;
     const wholeS = Math.max(stepS, Math.ceil(longestS / stepS) * stepS);
     const ticks = h("div", { class: "ticks", "aria-hidden": "true" });
     for (let tick = 0; tick * stepS <= wholeS + 1e-6; tick += 1) {
@@ -94,16 +94,17 @@ export class Waterfall {
       "div",
       { class: "bars" },
       h("div", { class: "bar-row bar-axis" }, h("span"), ticks, h("span", { class: "right" }, "total"), h("span", { class: "right" }, "residual")),
-      ...replies.map((reply) => this.row(reply, wholeS)),
+      ...replies.map((reply) => this.row(reply, wholeS, narrow ? 0.12 : 0.055)),
     );
   }
 
-  private row(reply: ReplyEvent, wholeS: number): HTMLElement {
+  /** A part of at least `codeShare` of the axis has room for its code. */
+  private row(reply: ReplyEvent, wholeS: number, codeShare: number): HTMLElement {
     const bar = h("span", { class: "bar", "aria-hidden": "true" });
     for (const [name, seconds] of reply.parts) {
       if (seconds <= 0) continue;
       const share = seconds / wholeS;
-      const code = share > 0.055 ? (PARTS[name]?.code ?? "") : "";
+      const code = share > codeShare ? (PARTS[name]?.code ?? "") : "";
       const part = h("span", { class: `part part-${name}`, title: `${PARTS[name]?.name ?? name}: ${span(seconds)}` }, code);
       part.style.width = `${share * 100}%`;
       bar.appendChild(part);

@@ -41,7 +41,7 @@ export class Call {
   private readonly handlers: CallHandlers;
   private iceServers: RTCIceServer[] = [];
   private agentAudible = false;
-  private hiccup = 0;
+  private hiccup: ReturnType<typeof setTimeout> | undefined;
   private pulse: Pulse | null = null;
   private reattaching = false;
 

@@ -10,7 +10,7 @@ import { forget, keep, kept } from "./memory";
 import { Meter, STEP_S } from "./meter";
 import { obstacle, openMicrophone } from "./microphone";
 import { Problem } from "./problems";
-import type { Session } from "./signalling";
+import { type Session, deleteSession } from "./signalling";
 import { View } from "./view";
 
 const GONE = "The microphone is gone: the agent cannot hear you.";
@@ -97,7 +97,7 @@ class Talk {
     try {
       microphone = await openMicrophone();
     } catch (error) {
-      if (session) forget();
+      this.letGo();
       this.failed(error instanceof Problem ? error : new Problem("microphone_failed"));
       return;
     }
@@ -128,7 +128,17 @@ class Talk {
     if (this.call) {
       this.call.hangUp();
       this.view.showOutcome("caller_hung_up");
-    } else this.enter("idle");
+    } else {
+      this.letGo();
+      this.enter("idle");
+    }
+  }
+
+  /** Hang up a call that this page was about to come back to. */
+  private letGo(): void {
+    const remembered = kept();
+    if (remembered) void deleteSession(remembered.session);
+    forget();
   }
 
   private enter(state: CallState): void {

@@ -9,7 +9,7 @@ const EVERY_S = 0.5;
 const DEAD_S = 4;
 
 export class Pulse {
-  private readonly timer: number;
+  private readonly timer: ReturnType<typeof setInterval>;
 
   /** `received` counts the packets so far; `dead` is told once. */
   constructor(received: () => Promise<number>, dead: () => void) {

@@ -22,6 +22,8 @@ export class Scene {
   private readonly tip = h("div", { class: "tip", hidden: true });
   private readonly reply = h("span", { class: "reply" });
   private readonly story: Story;
+  /** The cell that the tip is about. */
+  private shown: Cell | null = null;
 
   constructor(story: Story) {
     this.story = story;
@@ -60,6 +62,7 @@ export class Scene {
   private draw(): void {
     this.drawVoices();
     this.strip.draw();
+    this.placeTip();
   }
 
   private drawVoices(): void {
@@ -105,11 +108,18 @@ export class Scene {
   }
 
   private showTip(cell: Cell | null): void {
+    this.shown = cell;
     this.tip.hidden = !cell;
     if (!cell) return;
     fill(this.tip, cellFacts(cell));
+    this.placeTip();
+  }
+
+  /** The tip stays with its cell, which moves with the call. */
+  private placeTip(): void {
+    if (!this.shown) return;
     const width = this.plot.clientWidth;
-    const x = scaleOf(this.axis, width).x((cell.startS + cell.endS) / 2);
+    const x = scaleOf(this.axis, width).x((this.shown.startS + this.shown.endS) / 2);
     const left = Math.max(4, Math.min(x - this.tip.offsetWidth / 2, width - this.tip.offsetWidth - 4));
     this.tip.style.left = `${left}px`;
     this.tip.style.bottom = `${this.strip.canvas.offsetHeight + 8}px`;
