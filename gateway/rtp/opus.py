@@ -1,7 +1,7 @@
-"""Opus for one voice (RFC 6716), over libopus: decoded straight to 16 kHz, with concealment and in-band FEC.
+"""Opus for one voice (RFC 6716), over libopus: decoded straight to 16 kHz, with in-band FEC.
 
 libopus is taken from the ``av`` package, which brings it along, or from the system. No Python package that wraps it
-is alive, and what PyAV itself offers of it decodes at 48 kHz in stereo, and can neither conceal nor use FEC.
+is alive, and what PyAV itself offers of it decodes at 48 kHz in stereo, and cannot use FEC.
 """
 
 import ctypes
@@ -99,19 +99,14 @@ class OpusDecoder:
 
     def decode(self, payload: bytes) -> bytes:
         """As much as ``ticks_of`` says; nothing when this is no packet."""
-        return self._run(payload, self._samples, 0)
+        return self._run(payload, self._samples, 0) if payload else b""  # libopus takes an empty one for a loss
 
     def recover(self, following: bytes) -> bytes:
         """The packet before ``following``, lost and as long, from the copy in that; nothing when it has none."""
         return self._run(following, ticks_of(following) // TICKS_PER_SAMPLE, 1) if has_repeat(following) else b""
 
-    def conceal(self, samples: int) -> bytes:
-        """What may have been in packets that are lost; in whole multiples of 2.5 ms, up to 120 ms."""
-        return self._run(None, samples, 0)
-
-    def _run(self, payload: bytes | None, samples: int, fec: int) -> bytes:
-        length = 0 if payload is None else len(payload)
-        made = self._lib.opus_decode(self._state, payload, length, self._out, samples, fec)
+    def _run(self, payload: bytes, samples: int, fec: int) -> bytes:
+        made = self._lib.opus_decode(self._state, payload, len(payload), self._out, samples, fec)
         return self._out.raw[: 2 * made] if made > 0 else b""
 
 
@@ -152,6 +147,11 @@ class OpusEncoder:
         return self._out.raw[:size]
 
 
+def require_libopus() -> None:
+    """Raise OpusMissingError when the gateway starts, and not in the first call."""
+    _library()
+
+
 @cache
 def _library() -> ctypes.CDLL:
     lib = ctypes.CDLL(_find())
@@ -163,6 +163,8 @@ def _library() -> ctypes.CDLL:
         ("opus_encoder_create", pointer, (number, number, number, ctypes.POINTER(number))),
         ("opus_encoder_destroy", None, (pointer,)),
         ("opus_encode", number, (pointer, octets, number, pointer, number)),
+        # Named so far as they are fixed: some machines pass what varies elsewhere (ctypes, "variadic functions").
+        ("opus_encoder_ctl", number, (pointer, number)),
     ):
         function = getattr(lib, name)
         function.restype, function.argtypes = result, arguments

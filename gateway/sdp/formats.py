@@ -12,7 +12,7 @@ CLOCK_HZ = 8_000
 OPUS_CLOCK_HZ = 48_000
 
 CN_TYPE = 13  # RFC 3389 §4
-DTMF_TYPE = 101  # what most peers use: fewer of them stumble
+DTMF_TYPES = {CLOCK_HZ: 101, OPUS_CLOCK_HZ: 110}  # by clock, what most peers use: fewer of them stumble
 DTMF_EVENTS = "0-15"
 _KEYS = frozenset(range(12))  # 0-9, * and #
 

@@ -15,7 +15,7 @@ from gateway.sdp.errors import NegotiationError, NoCommonCodecError, SecurityMis
 from gateway.sdp.formats import (
     CLOCK_HZ,
     CN_TYPE,
-    DTMF_TYPE,
+    DTMF_TYPES,
     Formats,
     MediaCodec,
     read_formats,
@@ -228,7 +228,7 @@ def _event_types(codecs: Sequence[MediaCodec], known: Formats | None, taken: set
     """The payload types of telephone-event by clock, for each clock of the codecs."""
     types = {} if known is None else {clock_hz: events.payload_type for clock_hz, events in known.events.items()}
     for clock_hz in dict.fromkeys(codec.clock_hz for codec in codecs):
-        types.setdefault(clock_hz, _free(DTMF_TYPE, {*taken, *types.values()}))
+        types.setdefault(clock_hz, _free(DTMF_TYPES[clock_hz], {*taken, *types.values()}))
     return types
 
 

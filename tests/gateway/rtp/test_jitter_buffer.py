@@ -11,9 +11,24 @@ def test_packets_come_out_in_order_however_they_came_in():
     buffer = JitterBuffer()
     for extended in (7, 5, 9, 6):
         buffer.hold(held(extended), 1.0)
-    assert buffer.held_bytes == 640
+    assert buffer.span_ticks == 4 * 160
     assert [buffer.take()[0] for _ in range(len(buffer))] == [5, 6, 7, 9]
-    assert buffer.held_bytes == 0
+
+
+def test_the_span_of_what_is_held_goes_on_through_the_end_of_the_clock():
+    buffer = JitterBuffer()
+    for n in range(3):
+        buffer.hold((5 + n, 0, (2**32 - 160 + 160 * n) % 2**32, b"x"), 1.0)
+    assert buffer.span_ticks == 2 * 160
+
+
+def test_a_buffer_that_is_cleared_waits_for_nothing():
+    buffer = JitterBuffer()
+    buffer.hold(held(5), 1.0)
+    buffer.clear()
+    assert not buffer
+    buffer.hold(held(5), 2.0)
+    assert (buffer.deadline(jitter_s=0.0), buffer.duplicates) == (pytest.approx(2.0 + MIN_WAIT_S), 0)
 
 
 def test_a_packet_held_twice_is_a_duplicate():

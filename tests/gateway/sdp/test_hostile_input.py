@@ -33,6 +33,9 @@ a=rtpmap:101 telephone-event/8000
 a=rtpmap:0 PCMU/8000/1
 a=rtpmap:97 G722/16000
 a=rtpmap:8 PCMA
+a=rtpmap:97 opus/48000/2
+a=rtpmap:0 telephone-event/48000
+a=fmtp:97 maxaveragebitrate=;useinbandfec=1;=;
 a=fmtp:101 0-15
 a=fmtp:101 0-9999999999,-
 a=ptime:30

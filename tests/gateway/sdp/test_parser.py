@@ -176,7 +176,15 @@ def test_payload_types_are_what_the_rtpmap_says_and_else_what_they_always_were(l
 )
 def test_keys_are_taken_on_the_clock_of_the_audio(lines, dtmf, takes_keys):
     formats = read_formats(parse_sdp(HEAD + f"m=audio 4000 RTP/AVP {lines}\n".encode()).media[0])
-    assert (formats.dtmf, formats.dtmf_takes_keys) == (dtmf, takes_keys)
+    events = formats.events.get(8_000)
+    assert (None if events is None else events.payload_type) == dtmf
+    assert (events is not None and events.takes_keys) == takes_keys
+
+
+def test_keys_are_known_by_the_clock_of_each_codec():
+    lines = "110 126\na=rtpmap:110 telephone-event/48000\na=fmtp:110 0-15\na=rtpmap:126 telephone-event/8000"
+    formats = read_formats(parse_sdp(HEAD + f"m=audio 4000 RTP/AVP {lines}\n".encode()).media[0])
+    assert {clock_hz: events.payload_type for clock_hz, events in formats.events.items()} == {48_000: 110, 8_000: 126}
 
 
 @pytest.mark.parametrize(

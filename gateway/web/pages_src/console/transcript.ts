@@ -92,6 +92,8 @@ function outcome(turn: Turn): HTMLElement | null {
       return h("p", { class: "fate" }, h("span", { class: "badge" }, "Replaced"), shares);
     case "muted":
       return h("p", { class: "fate" }, h("span", { class: "badge" }, "Muted"), shares);
+    case "leg_lost":
+      return h("p", { class: "fate" }, h("span", { class: "badge" }, "Connection lost"), shares);
     case "call_ended":
       return h("p", { class: "fate" }, h("span", { class: "badge" }, "Call ended"), shares);
     default:
