@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from gateway.rtp.opus import FRAME_SAMPLES, RATE_HZ, OpusEncoder
+from gateway.rtp.opus import DTX_BYTES, FRAME_SAMPLES, RATE_HZ, OpusEncoder
 from gateway.rtp.reception import ReceiverConfig
 from gateway.rtp.transcode import Decoding, WireCodec, decoding
 from tests.gateway.rtp.network import packet
@@ -52,17 +52,19 @@ class Talker:
         self._encode = (encoder or OpusEncoder()).encode
         self.sequence = 65_500
         self.timestamp = 2**32 - 96_000
+        self._pausing = False
 
     def next(self, pcm: bytes) -> bytes:
         return self.send(self._encode(pcm))
 
     def next_or_pause(self, pcm: bytes) -> bytes | None:
-        """As ``next``, but what the encoder makes of a pause is not sent, and has no number."""
+        """As ``next``, but of what the encoder makes of a pause only the first is sent; the rest has no numbers."""
         payload = self._encode(pcm)
-        if len(payload) > 2:
-            return self.send(payload)
-        self.pause(1)
-        return None
+        paused, self._pausing = self._pausing, len(payload) <= DTX_BYTES
+        if paused and self._pausing:
+            self.pause(1)
+            return None
+        return self.send(payload)
 
     def send(self, payload: bytes) -> bytes:
         datagram = packet(self.sequence & 0xFFFF, self.timestamp, payload, payload_type=TYPE)

@@ -36,6 +36,7 @@ export class CallPage implements Page {
   private readonly drawPanels: () => void;
   private feed: LiveFeed | null = null;
   private player: Player | null = null;
+  private headParts: { state: HTMLElement; age: HTMLElement; numbers: HTMLElement } | null = null;
   private drawnVersion = -1;
   private ticker = 0;
   private closed = false;
@@ -189,6 +190,7 @@ export class CallPage implements Page {
   private draw(): void {
     if (this.closed) return;
     this.timeline.update(this.edgeS());
+    this.drawHead(this.edgeS());
     this.facts.draw();
     if (this.story.version !== this.drawnVersion) {
       this.drawnVersion = this.story.version;
@@ -206,8 +208,6 @@ export class CallPage implements Page {
     this.player = new Player(this.id, this.timeline.axis, (text) => notice(text, "problem"));
     this.actions.element.prepend(this.player.element);
   }
-
-  private headParts: { state: HTMLElement; age: HTMLElement; numbers: HTMLElement } | null = null;
 
   private drawHead(edgeS: number): void {
     const call = this.story.summary;

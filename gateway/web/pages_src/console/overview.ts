@@ -80,7 +80,7 @@ export class Overview {
   }
 
   private wholeS(): number {
-    return Math.max(this.axis.endS, 10) * 1.03;
+    return Math.max(this.axis.endS * 1.03, this.axis.viewEndS);
   }
 
   private atS(event: PointerEvent): number {

@@ -162,8 +162,10 @@ function partOf(reply: ReplyEvent, name: string): number {
   return reply.parts.find(([part]) => part === name)?.[1] ?? 0;
 }
 
+/** What the parts leave unexplained; less than a tenth of a millisecond is rounding. */
 function residualOf(reply: ReplyEvent): number {
-  return reply.total_s - reply.parts.reduce((sum, [, seconds]) => sum + seconds, 0);
+  const residualS = reply.total_s - reply.parts.reduce((sum, [, seconds]) => sum + seconds, 0);
+  return Math.abs(residualS) < 0.0001 ? 0 : residualS;
 }
 
 function inWords(reply: ReplyEvent): string {
