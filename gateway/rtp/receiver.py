@@ -17,27 +17,22 @@ from gateway.rtp.dtmf_in import DtmfReceiver
 from gateway.rtp.filler import Filler
 from gateway.rtp.jitter import WINDOW_PACKETS, Transit
 from gateway.rtp.jitter_buffer import MAX_WAIT_S, MIN_WAIT_S, JitterBuffer
+from gateway.rtp.lateness import FAR_BEHIND_S, Lateness
 from gateway.rtp.packet import HEADER_BYTES, MAX_PACKET_BYTES, RtpParseError, parse_packet, read_fixed
 from gateway.rtp.reception import ReceiverConfig, Reception
-from gateway.rtp.sequence import Probation, SequenceNumbers
-from gateway.rtp.tones import ToneDetector
-from wire.audio.g711 import decode as decode_pcm
+from gateway.rtp.sequence import Probation, SequenceNumbers, ticks_between
+from gateway.rtp.tones import ToneListener
 
 FILL_S = 0.020  # the local clock makes audio in pieces as packets would
 MAX_FILL_S = 2.0  # at once, after a halt of the process
 MAX_AHEAD_S = 1.0  # a sender's clock that has gained more than this does not run, it jumps
 MAX_HELD_S = 0.5
 MAX_HELD_PACKETS = 100  # 0.5 s of 5 ms packets; those without audio may have one timestamp
-STANDING_S = 0.2  # late for so long without a break is no longer jitter
-FAR_BEHIND_S = 1.0  # nothing is as late as this: the timestamps have been set back, or stood still,
-FAR_BEHIND_STANDING_S = 0.015  # which two packets show
-LISTEN_BYTES = 480  # 60 ms at once: most of what tones cost is the call
 _CLOCK_GAIN = 0.01  # per second: no oscillator is off by this, so a sender that is faster sends too much
 _LEAST_PACKET_S = 0.02
 
 _AUDIO, _NOISE, _OTHER = range(3)
 _EMPTY = b""
-_HALF = 1 << 31
 _WRAP = 1 << 32
 
 
@@ -59,8 +54,7 @@ class RtpReceiver:
         "_filler",
         "_first_bits",
         "_keep",
-        "_late_since",
-        "_late_timestamp",
+        "_lateness",
         "_least_bytes",
         "_least_s",
         "_next",
@@ -79,11 +73,9 @@ class RtpReceiver:
         "_tick_s",
         "_ticks_of",
         "_timestamp_zero",
-        "_tones",
         "_too_fast",
         "_too_late",
         "_transit",
-        "_unheard",
         "bad",
     )
 
@@ -112,8 +104,7 @@ class RtpReceiver:
 
         self._packet_s = _LEAST_PACKET_S
         self._quiet = False  # the sender said that it pauses: comfort noise, or a key
-        self._late_since: float | None = None
-        self._late_timestamp = 0
+        self._lateness = Lateness()
         self._least_s = now - MAX_AHEAD_S  # the transit that no sender in real time undercuts
         self._rotated_at = now
         self._too_late = 0
@@ -128,9 +119,9 @@ class RtpReceiver:
         self._first_bits = 0x8080 | config.payload_type  # version 2, nothing else; the marker does not matter
         self._ticks_of = config.ticks_of
         self._least_bytes = HEADER_BYTES + config.pause_bytes
-        self._tones = ToneDetector() if config.find_tones else None
-        self._unheard = bytearray()
-        self._decode = self._decode_and_listen if config.find_tones else config.decode
+        self._decode = config.decode
+        if config.find_tones:
+            self._decode = ToneListener(config.codec, config.decode, self._digits.append)
 
     def reconfigure(self, config: ReceiverConfig) -> None:
         """Take other payload types, another decoder or RTP clock in mid-stream; raises ValueError for another codec."""
@@ -152,7 +143,7 @@ class RtpReceiver:
         self._next_timestamp = self._timestamp_zero = 0
         self._tick_s = 1 / clock_hz
         self._dtmf = DtmfReceiver(clock_hz)
-        self._late_since = None
+        self._lateness.end()
         self._quiet = False
 
     def receive(self, datagram: bytes, now: float) -> bytes:
@@ -279,7 +270,7 @@ class RtpReceiver:
 
     def _arm(self) -> None:
         """Let ``receive`` take the short way again, when there is nothing to be remembered from packet to packet."""
-        ordinary = not (self._buffer or self._filler.active or self._quiet) and self._late_since is None
+        ordinary = not (self._buffer or self._filler.active or self._quiet) and not self._lateness
         if ordinary and self._numbers is not None:
             self._fast_sequence = self._fast_from = self._next & 0xFFFF
 
@@ -405,7 +396,7 @@ class RtpReceiver:
         covered = max(0, -ahead)
         ticks = self._ticks_of(payload)
         if covered >= ticks:
-            if not self._is_standing(timestamp, covered, now):
+            if not self._lateness.is_standing(timestamp, covered * self._tick_s, self._tick_s, now):
                 self._too_late += 1
                 if self._config.decode is not None:
                     self._config.decode(payload)  # an adaptive decoder must hear all there is
@@ -413,7 +404,7 @@ class RtpReceiver:
             self._restarts += 1
             audio += self._anchor(timestamp, now)
             covered = 0
-        self._late_since = None
+        self._lateness.end()
         self._quiet = len(payload) <= self._config.pause_bytes
         if now - self._position * self._tick_s < self._least_s:
             self._too_fast += 1
@@ -455,18 +446,6 @@ class RtpReceiver:
     def _last(self, audio: bytes, samples: int) -> bytes:
         return audio[len(audio) - samples * self._config.codec.bytes_per_sample :]
 
-    def _is_standing(self, timestamp: int, covered: int, now: float) -> bool:
-        """Whether packets have been late for so long, and at so even a pace, that they will stay so."""
-        if self._late_since is not None:
-            since_s = now - self._late_since
-            sent_s = self._signed(timestamp - self._late_timestamp) * self._tick_s
-            far = covered * self._tick_s > FAR_BEHIND_S
-            if sent_s <= since_s + min(since_s, STANDING_S / 2) + 0.01:  # else the backlog of a halt, catching up
-                return since_s >= (FAR_BEHIND_STANDING_S if far else STANDING_S)
-        self._late_since = now
-        self._late_timestamp = timestamp
-        return False
-
     def _anchor(self, timestamp: int, now: float) -> bytes:
         """Let the stream go on with ``timestamp``, after what the local clock has still to make."""
         due = int((now - self._transit.lowest) / self._tick_s) - self._position
@@ -506,17 +485,4 @@ class RtpReceiver:
 
     def _ahead(self, timestamp: int) -> int:
         """Ticks from what was returned to ``timestamp``; negative when it is covered."""
-        return self._signed(timestamp - self._next_timestamp)
-
-    @staticmethod
-    def _signed(ticks: int) -> int:
-        return (ticks + _HALF) % _WRAP - _HALF
-
-    def _decode_and_listen(self, payload: bytes) -> bytes:
-        assert self._tones is not None, "only with a detector is this the decoder"
-        audio = payload if self._config.decode is None else self._config.decode(payload)
-        self._unheard += audio
-        if len(self._unheard) >= LISTEN_BYTES:
-            self._digits.extend(self._tones.push(decode_pcm(self._config.codec, bytes(self._unheard))))
-            self._unheard.clear()
-        return audio
+        return ticks_between(self._next_timestamp, timestamp)

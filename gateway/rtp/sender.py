@@ -198,6 +198,12 @@ class RtpSender:
         self._dtmf.send(digits, duration_ms, gap_ms)
         self._odd = True
 
+    def renumber(self, first_seq: int) -> None:
+        """Go on with other sequence numbers: the peer is a new one, which has seen none of them. Media time runs on."""
+        self._sequence = first_seq & 0xFFFF
+        self._odd = True
+        self._first_word |= _MARKER
+
     def skip(self, packets: int) -> None:
         """Let media time pass for packets that were not asked for in time, so that later ones are not late."""
         if packets > 0:

@@ -1,8 +1,15 @@
-"""Sequence numbers that never wrap, and what RTCP reports of them (RFC 3550 appendices A.1 and A.3)."""
+"""Numbers of RTP that wrap, taken so that they do not, and what RTCP reports of them (RFC 3550 appendices A.1, A.3)."""
 
 MAX_DROPOUT = 3_000  # a minute of 20 ms packets (A.1)
 MAX_MISORDER = 100  # further behind is a sender that started anew (A.1)
 _WRAP = 1 << 16
+_TIMESTAMP_HALF = 1 << 31
+_TIMESTAMP_WRAP = 1 << 32
+
+
+def ticks_between(earlier: int, later: int) -> int:
+    """From one timestamp to another, the short way round: negative when ``later`` is not."""
+    return (later - earlier + _TIMESTAMP_HALF) % _TIMESTAMP_WRAP - _TIMESTAMP_HALF
 
 
 class SequenceNumbers:

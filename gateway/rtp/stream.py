@@ -172,6 +172,10 @@ class MediaStream:
         self._due = now
         self._let_flow()
 
+    def renumber(self, first_seq: int) -> None:
+        """The peer begins anew, and counts our wraps from 0: number packets from below 2**15 (RFC 3711 §3.3.1)."""
+        self._sender.renumber(first_seq)
+
     def use_keys(self, suite: str, local_key: bytes, remote_key: bytes) -> None:
         """Encrypt with the keys of a DTLS handshake (``srtp.split_exported``). Raises ValueError for bad ones."""
         if self._session is None:

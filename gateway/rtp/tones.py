@@ -6,12 +6,18 @@ energy, are about equally strong, and turn at their nominal frequencies from win
 Voices meet one of these at times, but not all of them for five windows on end.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
+
+from wire.audio.codecs import Codec
+from wire.audio.g711 import decode as decode_pcm
 
 Pcm = npt.NDArray[np.int16]
 
 RATE_HZ = 8_000
+LISTEN_BYTES = 480  # 60 ms at once: most of what tones cost is the call
 WINDOW = 102  # 12.75 ms: 1.5 % off (Q.24) still passes, and the eight frequencies stay apart
 HOP = 40
 PRESS_WINDOWS = 5  # a tone of 23 ms fills at most 4, one of 40 ms at least 5
@@ -93,3 +99,23 @@ class ToneDetector:
             self._key, self._shown, self._down = key, int(key >= 0), False
             self._missed = 0
         return False
+
+
+class ToneListener:
+    """A decoder that looks for keys in what it decodes, and gives them to ``press``."""
+
+    def __init__(self, codec: Codec, decode: Callable[[bytes], bytes] | None, press: Callable[[str], None]) -> None:
+        self._codec = codec
+        self._decode = decode
+        self._press = press
+        self._detector = ToneDetector()
+        self._unheard = bytearray()
+
+    def __call__(self, payload: bytes) -> bytes:
+        audio = payload if self._decode is None else self._decode(payload)
+        self._unheard += audio
+        if len(self._unheard) >= LISTEN_BYTES:
+            for key in self._detector.push(decode_pcm(self._codec, bytes(self._unheard))):
+                self._press(key)
+            self._unheard.clear()
+        return audio

@@ -3,6 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
+log = structlog.get_logger()
+
 TICK_S = 0.02
 
 OnTick = Callable[[float], None]
@@ -42,4 +46,7 @@ class Ticker:
         self._due += TICK_S * (1 + int(late_s / TICK_S))
         self._handle = self._loop.call_at(self._due, self._tick)
         for on_tick in tuple(self._listeners):
-            on_tick(late_s)
+            try:
+                on_tick(late_s)
+            except Exception:
+                log.exception("ticker.fault")  # of one listener: the others have their calls to tick

@@ -14,8 +14,9 @@ from gateway.rtp.media_plan import StreamIdentity
 from gateway.rtp.stream import MediaStream
 from gateway.runner.session import CallSession
 from gateway.sdp.formats import MediaCodec
+from gateway.sdp.plan import MediaPlan
 from gateway.transports.webrtc_leg import WebRtcLeg
-from gateway.transports.webrtc_path import SCTP_PORT, BrowserPath, Ice, PathFailedError
+from gateway.transports.webrtc_path import SCTP_PORT, BrowserPath, Ice, PathFailedError, SrtpKeys
 from gateway.webrtc.answer import LocalPeer, write_answer
 from gateway.webrtc.offer import BrowserOffer, plan_of
 from wire.audio.codecs import Codec
@@ -71,20 +72,17 @@ class BrowserCall:
     async def answer(self, offer: BrowserOffer) -> bytes:
         """The answer to a first offer, or to that of a browser that comes back. Connects in the background."""
         path = BrowserPath(self._certificate, self._ice(), self._receive, lambda: self._lost(path), self._open_channel)
-        await path.gather()
+        try:
+            await path.gather()
+        except BaseException:
+            await path.close()
+            raise
         if self.over:
             await path.close()
             return b""
         superseded, self._connecting = self._connecting, path
         if superseded is not None:
             self._run(superseded.close())
-        if self.leg is None:
-            plan = plan_of(offer)
-            self.codec = LEG_CODECS[plan.codec]
-            stream = MediaStream(
-                plan, self.codec, self._identity, monotonic(), time(), secrets.SystemRandom().random, find_tones=True
-            )
-            self.leg = WebRtcLeg(stream, self._leave)
         ufrag, password = path.credentials
         fingerprint = next(f for f in self._certificate.getFingerprints() if f.algorithm == "sha-256")
         local = LocalPeer(
@@ -145,25 +143,37 @@ class BrowserCall:
 
     async def _connect(self, path: BrowserPath, offer: BrowserOffer) -> None:
         try:
-            await path.add_candidates(offer.ice.candidates, end=offer.ice.end_of_candidates)
             keys = await path.connect(offer)
+            if self._connecting is path and not self.over:
+                self._go_on(path, plan_of(offer), keys)
+                return
+            reason = "superseded"
         except PathFailedError as error:
-            log.info("webrtc.no_path", call=self.lease.call, reason=error.reason)
-            await path.close()
-            if self._connecting is path:
-                self._connecting = None
-                if self._path is None and self._away_since is None:
-                    self._close(f"no_path_{error.reason}")
-            return
-        if self._connecting is not path or self.over:
-            await path.close()
-            return
-        assert self.leg is not None, "an answer has its leg"
-        before, self._path, self._connecting, self._away_since = self._path, path, None, None
-        if self.live:
-            self.leg.stream.update(plan_of(offer), monotonic())
+            reason = error.reason
+        except Exception:
+            log.exception("webrtc.connect_fault", call=self.lease.call)
+            reason = "fault"
+        await path.close()
+        if self._connecting is path:
+            log.info("webrtc.no_path", call=self.lease.call, reason=reason)
+            self._connecting = None
+            if not self.live:
+                self._close(f"no_path_{reason}")
+
+    def _go_on(self, path: BrowserPath, plan: MediaPlan, keys: SrtpKeys) -> None:
+        """There is a path: the call begins, or goes on over it."""
+        now = monotonic()
+        if self.leg is None:
+            self.codec = LEG_CODECS[plan.codec]
+            chance = secrets.SystemRandom().random
+            stream = MediaStream(plan, self.codec, self._identity, now, time(), chance, find_tones=True)
+            self.leg = WebRtcLeg(stream, self._leave)
+        else:
+            self.leg.stream.update(plan, now)
+            self.leg.stream.renumber(secrets.randbits(15))
         self.leg.stream.use_keys(keys.suite, keys.local_key, keys.remote_key)
         self.leg.send = path.send
+        before, self._path, self._connecting, self._away_since = self._path, path, None, None
         if before is not None:
             self._run(before.close())
         if not self.live:

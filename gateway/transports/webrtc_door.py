@@ -1,10 +1,11 @@
 """The browser door: admits calls, ticks their media, lets browsers come back (``gateway.runner.browser``)."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
+import structlog
 from aiortc import RTCCertificate, RTCIceServer
 
 from gateway.config.webrtc import WebRtcConfig
@@ -17,10 +18,12 @@ from gateway.seams import CallSetup
 from gateway.transports.stream_leg import STREAM_PLAYOUT
 from gateway.transports.webrtc_call import BrowserCall
 from gateway.transports.webrtc_events import EventWriter
-from gateway.transports.webrtc_path import Ice
+from gateway.transports.webrtc_path import Ice, PathFailedError
 from gateway.webrtc.offer import BrowserOffer
 from gateway.webrtc.trickle import Fragment
 from wire.ids import CallId
+
+log = structlog.get_logger()
 
 DOOR = "webrtc"
 WATCH_EVERY_TICKS = 25  # half a second
@@ -41,6 +44,7 @@ class WebRtcDoor:
         self._calls: dict[str, BrowserCall] = {}
         self._writers: dict[BrowserCall, EventWriter] = {}
         self._ticks = 0
+        self._opening = 0
 
     @property
     def sessions(self) -> int:
@@ -49,13 +53,18 @@ class WebRtcDoor:
 
     async def open(self, offer: BrowserOffer, agent: str, variables: Mapping[str, str]) -> Answered:
         """Answer a new call. Raises NoSlotError and TooManyOffersError."""
-        if sum(call.half_open for call in self._calls.values()) >= self._config.max_half_open:
+        half_open = self._opening + sum(call.half_open for call in self._calls.values())
+        if half_open >= self._config.max_half_open:
             self._count_bad("too_many_offers")
             raise TooManyOffersError
-        if len(self._calls) >= self._config.max_sessions:
+        if self._opening + len(self._calls) >= self._config.max_sessions:
             raise NoSlotError("max_sessions")
         name = CallId(f"web-{secrets.token_hex(12)}")
-        lease = await self._hub.admit(name, agent or self._agent, DOOR)
+        self._opening += 1
+        try:
+            lease = await self._hub.admit(name, agent or self._agent, DOOR)
+        finally:
+            self._opening -= 1
         call = BrowserCall(
             lease,
             agent or self._agent,
@@ -68,15 +77,21 @@ class WebRtcDoor:
         self._calls[call.name] = call
         try:
             answer = await call.answer(offer)
+        except PathFailedError as error:
+            call.hang_up(error.reason)
+            raise NoSlotError(error.reason) from None
         except BaseException:
             call.hang_up("fault")
             raise
         return Answered(call.name, name, answer)
 
     async def reattach(self, session: str, offer: BrowserOffer) -> Answered:
-        """Answer a browser that comes back to its call. Raises UnknownSessionError."""
+        """Answer a browser that comes back to its call. Raises UnknownSessionError; NoSlotError without a network."""
         call = self._find(session)
-        answer = await call.answer(offer)
+        try:
+            answer = await call.answer(offer)
+        except PathFailedError as error:
+            raise NoSlotError(error.reason) from None
         if call.over:
             raise UnknownSessionError
         return Answered(session, call.lease.call, answer)
@@ -143,19 +158,27 @@ class WebRtcDoor:
 
     def _on_tick(self, _late_s: float) -> None:
         now = monotonic()
+        self._ticks += 1
+        watch = self._ticks % WATCH_EVERY_TICKS == 0
         calls = [call for call in self._calls.values() if call.ticking]
         for call in calls:
             if call.leg is not None:
-                call.leg.send_due(now)
+                self._safely(call, call.leg.send_due, now)
         for call in calls:
             if call.leg is not None:
-                call.leg.tick(now)
-        self._ticks += 1
-        if self._ticks % WATCH_EVERY_TICKS == 0:
-            for call in calls:
-                call.watch(now, self._config.reattach_s)
-        for call, writer in self._writers.items():
-            writer.write(call.channel, now)
+                self._safely(call, call.leg.tick, now)
+            if watch:
+                self._safely(call, call.watch, now, self._config.reattach_s)
+        for call, writer in tuple(self._writers.items()):
+            self._safely(call, writer.write, call.channel, now)
+
+    def _safely(self, call: BrowserCall, work: Callable[..., None], *given: object) -> None:
+        """A fault of ours costs one call, and no other its tick."""
+        try:
+            work(*given)
+        except Exception:
+            log.exception("webrtc.call_fault", call=call.lease.call)
+            call.hang_up("fault")
 
     def _count_bad(self, reason: str) -> None:
         self._metrics.bad_input.labels(DOOR, reason).inc()

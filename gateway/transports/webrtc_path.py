@@ -16,6 +16,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from aioice import stun
 from aiortc import (
     RTCCertificate,
     RTCDataChannel,
@@ -33,11 +34,17 @@ from aiortc import (
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from gateway.rtp.srtp import DTLS_EXPORTER_LABEL, DTLS_PROFILES, Suite, exported_bytes, split_exported
+from gateway.webrtc.ice import MAX_CANDIDATES
 from gateway.webrtc.offer import BrowserOffer
 
 SCTP_PORT = 5_000
 CONNECT_S = 10.0  # ICE and DTLS together; a browser on a good path takes 0.3 s
 _MAX_MESSAGE_BYTES = 65_536
+_MAX_MISORDERED = 32
+_MAX_PAIRS = 256
+_DTLS_PER_S, _DTLS_BURST = 200.0, 400.0
+_STUN_HEADER_BYTES = 20
+_STUN_COOKIE = b"\x21\x12\xa4\x42"  # RFC 8489 §5
 _COMPONENT = 1  # RTP and RTCP share it (RFC 5761)
 
 logging.getLogger("aioice").setLevel(logging.WARNING)  # it tells every check, with addresses
@@ -101,16 +108,22 @@ class BrowserPath:
         self._dtls = RTCDtlsTransport(self._ice, [certificate])
         self._sctp = RTCSctpTransport(self._dtls, SCTP_PORT)
         self._sctp.on("datachannel", on_channel)
+        self._bound_data()
         self._connection = self._ice._connection
         self._trusted: set[tuple[int, str, int]] = set()
         self._pair: Any = None
         self._sendto: Callable[[bytes, tuple[str, int]], None] = _nowhere
         self._address = ("", 0)
+        self._candidates_taken = 0
+        self._dtls_credit = _DTLS_BURST
+        self._dtls_at = monotonic()
         self._closing = False
 
     async def gather(self) -> None:
-        """Find our candidates; from now on datagrams arrive."""
+        """Find our candidates; from now on datagrams arrive. Raises PathFailedError where there is no network."""
         await self._gatherer.gather()
+        if not self._connection._protocols:
+            raise PathFailedError("no_candidates")
         for protocol in self._connection._protocols:
             receive = partial(self._receive, protocol, protocol.datagram_received)
             protocol.datagram_received = receive  # type: ignore[method-assign]
@@ -133,23 +146,31 @@ class BrowserPath:
         return tuple(found)
 
     async def add_candidates(self, values: Sequence[str], *, end: bool) -> None:
-        """Candidates of the browser's, as values of ``a=candidate``; those that make no sense are counted."""
+        """Candidates of the browser's, values of ``a=candidate``; what makes no sense, or is too many, is counted."""
         for value in values:
+            self._candidates_taken += 1
+            if self._candidates_taken > MAX_CANDIDATES:
+                self.refused["candidate"] += 1
+                continue
             try:
-                candidate = candidate_from_sdp(value)
-                await self._ice.addRemoteCandidate(candidate)
-            except (ValueError, IndexError, KeyError, AssertionError):
+                await self._ice.addRemoteCandidate(candidate_from_sdp(value))
+            except (ValueError, IndexError, KeyError, AssertionError, OSError):
                 self.refused["candidate"] += 1
         if end:
             await self._ice.addRemoteCandidate(None)
 
     async def connect(self, offer: BrowserOffer) -> SrtpKeys:
         """Check, shake hands, open the data channels' transport. Raises PathFailedError."""
+        # Beside the checks: a name that ends in .local takes a second to look up, or never answers.
+        adding = asyncio.ensure_future(self.add_candidates(offer.ice.candidates, end=offer.ice.end_of_candidates))
         try:
             async with asyncio.timeout(CONNECT_S):
                 return await self._connect(offer)
         except TimeoutError:
             raise PathFailedError("timeout") from None
+        finally:
+            adding.cancel()
+            await asyncio.gather(adding, return_exceptions=True)
 
     async def _connect(self, offer: BrowserOffer) -> SrtpKeys:
         await self._ice.start(RTCIceParameters(usernameFragment=offer.ice.ufrag, password=offer.ice.pwd))
@@ -198,11 +219,14 @@ class BrowserPath:
             return
         self._closing = True
         self.connected = False
-        await self._sctp.stop()
-        await self._dtls.stop()
-        await self._ice.stop()
-        if self._ice.state == "new":  # never started: it does not close what was gathered
-            await self._connection.close()
+        try:
+            await self._sctp.stop()
+            await self._dtls.stop()
+        finally:
+            await asyncio.sleep(
+                0
+            )  # aiortc's monitor must be waiting before the connection closes, or it spins for ever
+            await self._ice.stop()
 
     def _note_state(self) -> None:
         over = self._ice.state in ("failed", "closed") or self._dtls.state in ("closed", "failed")
@@ -220,17 +244,61 @@ class BrowserPath:
         """Every datagram of one of our sockets, or of our relay."""
         first = data[0] if data else 255
         if first < 4:
-            receive_stun(data, address)
-            if (protocol.id, address[0], address[1]) in self._trusted:
-                self.heard_at = monotonic()
+            self._receive_stun(protocol, receive_stun, data, address)
         elif not self._trusts(protocol, address):
             self.refused["unchecked_address"] += 1
         elif 128 <= first <= 191:
             self._on_media(data, monotonic())
         elif 20 <= first <= 63:
-            self._connection.data_received(data, _COMPONENT)
+            self._receive_dtls(data)
         else:
             self.refused["unknown_kind"] += 1
+
+    def _receive_stun(
+        self,
+        protocol: Any,
+        receive: Callable[[bytes, tuple[Any, ...]], None],
+        data: bytes,
+        address: tuple[Any, ...],
+    ) -> None:
+        try:
+            if len(data) < _STUN_HEADER_BYTES or data[4:8] != _STUN_COOKIE:
+                raise ValueError("expected a STUN header")
+            stun.parse_message(data)
+        except Exception:  # aioice lets through what struct says of attributes that are cut short
+            self.refused["bad_stun"] += 1
+            return
+        known = (protocol.id, address[0], address[1]) in self._trusted
+        if not known and len(self._connection._check_list) >= _MAX_PAIRS:
+            self.refused["too_many_pairs"] += 1  # one who knows the password makes one of each port of his
+            return
+        receive(data, address)
+        if known:
+            self.heard_at = monotonic()
+
+    def _receive_dtls(self, data: bytes) -> None:
+        """Handshakes and data channels; a page has next to nothing to say on these."""
+        now = monotonic()
+        self._dtls_credit = min(_DTLS_BURST, self._dtls_credit + (now - self._dtls_at) * _DTLS_PER_S)
+        self._dtls_at = now
+        if self._dtls_credit < 1:
+            self.refused["too_much_dtls"] += 1
+            return
+        self._dtls_credit -= 1
+        self._connection.data_received(data, _COMPONENT)
+
+    def _bound_data(self) -> None:
+        """Have SCTP drop what it would have to keep and sort: each chunk out of order costs a walk over all others."""
+        sctp = self._sctp
+        receive, window = sctp._receive_data_chunk, sctp._advertised_rwnd
+
+        async def receive_bounded(chunk: Any) -> None:
+            if len(sctp._sack_misordered) > _MAX_MISORDERED or sctp._advertised_rwnd < window - _MAX_MESSAGE_BYTES:
+                self.refused["sctp"] += 1
+            else:
+                await receive(chunk)
+
+        sctp._receive_data_chunk = receive_bounded  # type: ignore[method-assign]
 
     def _trusts(self, protocol: Any, address: tuple[Any, ...]) -> bool:
         source = protocol.id, address[0], address[1]

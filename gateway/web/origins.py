@@ -57,12 +57,11 @@ class Origins:
     def _is_own(self, origin: str, host: str) -> bool:
         try:
             found = _parts(origin)
+            asked = _parts(f"{found[0]}://{host}")
         except ValueError:
             return False
-        if found == self._base:
-            return True
         # A proxy in front may speak https where we do not, so of the scheme nothing is asked.
-        return found[1:] == _parts(f"{found[0]}://{host}")[1:] and self._is_our_host(host)
+        return found == self._base or (found[1:] == asked[1:] and self._is_our_host(host))
 
     def _is_our_host(self, host: str) -> bool:
         """Names alone prove nothing: a foreign page can have its own point here (DNS rebinding). Addresses cannot."""

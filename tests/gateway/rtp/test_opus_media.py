@@ -1,6 +1,8 @@
 """Opus in a whole media stream: keys, reports, packet lengths, digits, and a change of codec on the way."""
 
 import random
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from gateway.rtp.opus import has_repeat, ticks_of
 from gateway.rtp.rtcp import Report, parse_compound
 from gateway.rtp.srtp import Suite
-from gateway.rtp.stream import TICK_S, MediaStream, SendRtcp
+from gateway.rtp.stream import TICK_S, SendRtcp
 from gateway.sdp.dtls import DtlsRole
 from gateway.sdp.formats import MediaCodec
 from gateway.sdp.security import DtlsSetup
@@ -16,7 +18,7 @@ from tests.gateway.rtp.opus_speech import correlations, frames
 from tests.gateway.rtp.test_stream import PEER, START, datagrams, header, pair, plan, run, stream
 from wire.audio.codecs import Codec
 
-OPUS = {
+OPUS: dict[str, Any] = {
     "codec": MediaCodec.OPUS,
     "payload_type_out": 111,
     "payload_type_in": 111,
@@ -37,10 +39,9 @@ def test_speech_passes_under_the_keys_of_a_handshake_and_nothing_before(suite):
     run(near, far, 10)
     assert not far.heard
     assert near.stats()["sent_packets_sent"] == 0
-    keys = [bytes([n]) * 64 for n in (1, 2)]
-    size = {Suite.AES_CM_128_HMAC_SHA1_80: 30}.get(suite)
-    near.use_keys(suite, *(key[: size or _key_bytes(suite)] for key in keys))
-    far.use_keys(suite, *(key[: size or _key_bytes(suite)] for key in reversed(keys)))
+    mine, yours = (bytes([n]) * suite.master_bytes for n in (1, 2))
+    near.use_keys(suite, mine, yours)
+    far.use_keys(suite, yours, mine)
     near.clear()
     near.queue_audio(source)
     heard = run(near, far, 560, START + 1.0)
@@ -67,7 +68,7 @@ def test_timestamps_and_reports_are_on_the_clock_of_opus():
                 assert isinstance(effect, SendRtcp)
                 reports += [part for part in parse_compound(effect.datagram) if isinstance(part, Report)]
     assert [kind for kind, _, _ in sent] == [0x80 | 111] + [111] * 999, "the marker is on the first one only"
-    assert {(late - early) % 2**32 for (_, _, early), (_, _, late) in zip(sent, sent[1:], strict=False)} == {960}
+    assert {(late - early) % 2**32 for (_, _, early), (_, _, late) in pairwise(sent)} == {960}
     about_near = [block for report in reports for block in report.blocks if block.ssrc == 1]
     assert about_near
     assert about_near[-1].jitter == pytest.approx(48_000 * 0.01 / 3, rel=0.5), "10 ms of even jitter differ by a third"
@@ -76,7 +77,7 @@ def test_timestamps_and_reports_are_on_the_clock_of_opus():
     assert first is not None
     assert last is not None
     wall_s = (last.ntp - first.ntp) / 2**32
-    assert (last.rtp - first.rtp) % 2**32 / 48_000 == pytest.approx(wall_s, abs=0.001)
+    assert (last.rtp_timestamp - first.rtp_timestamp) % 2**32 / 48_000 == pytest.approx(wall_s, abs=0.001)
 
 
 @pytest.mark.parametrize(("asked_ms", "made_ms"), [(10, 10), (20, 20), (30, 20), (40, 40), (50, 40), (60, 60)])
@@ -166,13 +167,5 @@ def test_a_call_may_change_to_opus_and_back(leg):
         heard += len(run(near, far, 100, begin)) // leg.bytes_per_sample
     stats = far.stats()
     assert (stats["heard_received"], stats["heard_lost"]) == (300, 0)
-    assert stats["bad_payload_type"] == 0 if "bad_payload_type" in stats else True
+    assert stats["heard_bad"] == 0
     assert heard == pytest.approx(6 * leg.sample_rate_hz, abs=leg.sample_rate_hz // 10)
-
-
-def _key_bytes(suite: Suite) -> int:
-    return 28 if "GCM" in suite.name and "128" in suite.name else 44 if "GCM" in suite.name else 30
-
-
-def test_the_stream_type_is_what_the_door_uses():
-    assert isinstance(stream(Codec.L16_16K, **OPUS), MediaStream)

@@ -169,8 +169,7 @@ def test_loss_adds_no_more_than_20_ms_and_never_stalls_for_60(name, seed):
     assert stats["recovered"] > 5
     assert np.mean(lateness_s(lossy)) - np.mean(lateness_s(clean)) <= 0.020
     assert np.median(lateness_s(lossy)[-500:]) - np.median(lateness_s(clean)[-500:]) <= 0.020, "no delay that stays"
-    slowest_s = 0.02 + model.delay_s + model.jitter_s  # by when every packet that is not lost has brought its audio
-    assert max(lateness_s(lossy)) <= slowest_s + 0.060
+    assert max(lateness_s(lossy)) - max(lateness_s(clean)) <= 0.060, "after the slowest packet would have brought it"
     assert abs(len(lossy.audio) - len(clean.audio)) <= 3 * FRAME_BYTES
     found = correlations(bytes(lossy.audio), b"".join(source[: 50 * 12]))
     assert np.median(found) >= (0.95 if name == "1 %" else 0.85)
@@ -188,7 +187,8 @@ def test_a_sender_that_pauses_keeps_media_time_and_the_clock_of_chunks():
             line.arrive(datagram)
     assert sent < 200, "most of the pause was not sent"
     stats = line.receiver.stats()
-    assert (stats["lost"], stats["concealed_samples"]) == (0, pytest.approx(0, abs=3 * FRAME_SAMPLES))
+    assert stats["lost"] == 0
+    assert stats["concealed_samples"] <= 3 * FRAME_SAMPLES
     assert stats["quiet_samples"] > 3 * RATE_HZ
     assert len(line.audio) == len(source) * FRAME_BYTES
     stalls = [after - before for (before, _), (after, _) in pairwise(line.outputs)]

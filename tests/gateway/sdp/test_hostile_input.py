@@ -91,7 +91,12 @@ def test_any_bytes_are_an_error_or_a_description_that_reads_the_same_when_writte
 @given(DESCRIPTIONS)
 def test_any_description_is_refused_or_answered_stream_by_stream(data):
     offer = read(data)
-    for ours in (local(), local(security=OPTIONAL, comfort_noise=True), local(security=SDES), local(security=DTLS)):
+    for ours in (
+        local("opus PCMU"),
+        local(security=OPTIONAL, comfort_noise=True),
+        local(security=SDES),
+        local(security=DTLS),
+    ):
         with suppress(NegotiationError):
             if offer is None:
                 continue
@@ -105,7 +110,7 @@ def test_any_description_is_refused_or_answered_stream_by_stream(data):
 @given(DESCRIPTIONS)
 def test_any_answer_is_refused_or_keeps_what_we_asked_for(data):
     theirs = read(data)
-    for ours in (local(), local(security=SDES), local(security=DTLS)):
+    for ours in (local("opus PCMU"), local(security=SDES), local(security=DTLS)):
         if theirs is not None:
             with suppress(NegotiationError):
                 plan = read_answer(make_offer(ours, keys()), theirs, ours)

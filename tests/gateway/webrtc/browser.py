@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 from types import TracebackType
@@ -62,6 +62,8 @@ class Browser:
         self.heard: list[Pcm] = []
         self.events: list[dict[str, Any]] = []
         self.session = ""
+        self.change_offer: Callable[[str], str] = lambda sdp: sdp
+        """What is posted in the offer's place."""
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._base_url = base_url
         self._token = token
@@ -88,7 +90,9 @@ class Browser:
         self.pc.on("connectionstatechange", note)
         headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {self._token}"}
         path = again or "/whip"
-        async with self._http.post(self._base_url + path, data=await self.offer(), headers=headers) as response:
+        async with self._http.post(
+            self._base_url + path, data=self.change_offer(await self.offer()), headers=headers
+        ) as response:
             body = await response.text()
             assert response.status == 201, f"{response.status}: {body}"
             self.session = response.headers["Location"]

@@ -76,3 +76,7 @@ async def test_the_data_channels_go_over_the_dtls_transport(transports):
     sctp = RTCSctpTransport(dtls, 5_000)
     assert list(inspect.signature(sctp.start).parameters) == ["remoteCaps", "remotePort"]
     assert "datachannel" in inspect.getsource(RTCSctpTransport)
+    assert list(inspect.signature(sctp._receive_data_chunk).parameters) == ["chunk"]
+    assert sctp._sack_misordered == set()
+    assert sctp._advertised_rwnd > 65_536
+    assert isinstance(sctp._remote_max_message_size, int)

@@ -1,6 +1,7 @@
 """Calls with a browser over a whole gateway: heard both ways, lost and found again, refused, given up."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -15,6 +16,7 @@ from gateway.events import OperatorEnded
 from gateway.runner.ticker import TICK_S
 from gateway.transports.webrtc_call import DEAD_S
 from gateway.transports.webrtc_door import WATCH_EVERY_TICKS
+from gateway.transports.webrtc_path import BrowserPath
 from tests.gateway.live import API_TOKEN, Line, line
 from tests.gateway.webrtc.browser import RATE_HZ, Browser, browsing
 from tests.speech import jfk_ulaw
@@ -150,6 +152,51 @@ async def test_the_page_is_told_why_the_call_ended():
         (opened,) = line.worker.of(CallOpened)
         assert line.gateway.post(opened.call, OperatorEnded("hangup"))
         await browser.until("ended", outcome="operator_hangup")
+
+
+async def test_a_page_that_takes_no_messages_disturbs_no_other():
+    async with browser_line() as line, browser_of(line) as deaf, browser_of(line) as other:
+        deaf.change_offer = lambda sdp: re.sub(r"max-message-size:\d+", "max-message-size:1", sdp)
+        await deaf.dial()
+        await other.dial()
+        await until_loud(other)
+        await until_loud(deaf)
+        await other.until("decision", kind="speak")
+        assert deaf.events == []
+        await other.hang_up()
+        await deaf.hang_up()
+
+
+async def test_a_fault_while_connecting_frees_the_session(monkeypatch: pytest.MonkeyPatch):
+    async def broken(self: BrowserPath, offer: object) -> None:
+        raise RuntimeError("a certificate of version 7")
+
+    monkeypatch.setattr(BrowserPath, "_connect", broken)
+    async with browser_line(max_half_open=1) as line, browser_of(line) as browser:
+        headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {await token_of(line)}"}
+        offer = await browser.offer()
+        door = line.gateway.webrtc
+        assert door is not None
+        for _ in range(3):
+            async with line.http.post(f"{line.gateway.base_url}/whip", data=offer, headers=headers) as response:
+                assert response.status == 201
+            async with asyncio.timeout(10):
+                while door.sessions:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+
+
+async def test_a_page_loaded_anew_before_its_first_path_stood_gets_what_its_own_answer_says():
+    async with browser_line() as line, browser_of(line) as first, browser_of(line) as second:
+        headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {await token_of(line)}"}
+        offer = (await first.offer()).replace("96 9 0 8", "0").replace("a=rtpmap:96 opus/48000/2\r\n", "")
+        async with line.http.post(f"{line.gateway.base_url}/whip", data=offer, headers=headers) as response:
+            assert response.status == 201
+            session = response.headers["Location"]
+        await second.dial(again=session)
+        await until_loud(second)
+        (opened,) = line.worker.of(CallOpened)
+        assert opened.codec is Codec.L16_16K
+        await second.hang_up()
 
 
 async def test_no_slot_is_a_503_and_a_session_of_nobody_a_404():

@@ -15,6 +15,7 @@ from aiortc import RTCCertificate, RTCSessionDescription
 import gateway.transports.webrtc_path as webrtc_path
 from gateway.transports.webrtc_path import SCTP_PORT, BrowserPath, Ice, PathFailedError, SrtpKeys
 from gateway.webrtc.answer import LocalPeer, write_answer
+from gateway.webrtc.ice import MAX_CANDIDATES
 from gateway.webrtc.offer import BrowserOffer, read_offer
 from tests.gateway.webrtc.browser import Browser
 
@@ -158,6 +159,40 @@ async def test_a_public_address_is_announced_beside_the_hosts_own():
         for _, port in it.ports:
             assert f" 203.0.113.7 {port} typ host" in it.answer
         await it.connect()
+
+
+async def test_a_host_without_a_network_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("aioice.ice.get_host_addresses", lambda use_ipv4, use_ipv6: [])
+    with pytest.raises(PathFailedError, match="no_candidates"):
+        async with meeting():
+            raise AssertionError("nothing was gathered")
+    path = BrowserPath(RTCCertificate.generateCertificate(), Ice(), lambda *_: None, lambda: None, lambda channel: None)
+    with pytest.raises(PathFailedError, match="no_candidates"):
+        await path.gather()
+    await path.close()  # and does not spin
+
+
+async def test_a_browser_may_name_so_many_candidates_and_no_more():
+    async with meeting() as it:
+        values = [f"1 1 udp 1 192.0.2.{n % 250 + 1} {1_024 + n} typ host" for n in range(200)]
+        for at in range(0, 200, 50):
+            await it.path.add_candidates(values[at : at + 50], end=False)
+        assert it.path.refused["candidate"] == 200 - MAX_CANDIDATES
+
+
+async def test_malformed_stun_is_counted_and_nothing_else():
+    faults: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
+    header = bytes([0, 1, 0, 5]) + b"\x21\x12\xa4\x42" + bytes(12)
+    async with meeting() as it:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            for port in it.ports:
+                for datagram in (header + bytes([0, 0x24, 0, 1, 0]), bytes(4), b"\x01" * 40):
+                    stranger.sendto(datagram, port)
+        await it.connect()
+        await it.until(it.datagrams)
+        assert it.path.refused["bad_stun"] == 3 * len(it.ports)
+        assert faults == []
 
 
 @pytest.mark.slow
