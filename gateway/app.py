@@ -19,6 +19,7 @@ from gateway.config.sip import SipConfig
 from gateway.config.webrtc import WebRtcConfig
 from gateway.events import CallEvent
 from gateway.metrics import GatewayMetrics
+from gateway.rtp.opus import OpusMissingError, require_libopus
 from gateway.runner.archive import PastCalls
 from gateway.runner.call_log import CallLog
 from gateway.runner.decision_log import DecisionLog
@@ -27,6 +28,7 @@ from gateway.runner.hub import CallHub
 from gateway.runner.keeper import CallKeeper
 from gateway.runner.outbound import DialOrder, Fault, NotDialledError
 from gateway.runner.recording import RecordingWriter, find_recording
+from gateway.sdp.formats import MediaCodec
 from gateway.transports.front_door import FrontDoor, one_request
 from gateway.transports.sip_door import SipDoor
 from gateway.transports.twilio_hooks import TwilioHooks
@@ -220,9 +222,13 @@ class Gateway:
 def _browser_door(
     config: WebRtcConfig, agent: str, hub: CallHub, metrics: GatewayMetrics, feed: LiveFeed
 ) -> "WebRtcDoor":
-    """Raises ConfigError where aiortc is not installed: it is an extra."""
+    """Raises ConfigError where aiortc or libopus is not installed: they are an extra."""
     try:
+        if MediaCodec.OPUS in config.media_codecs:
+            require_libopus()
         from gateway.transports.webrtc_door import WebRtcDoor
+    except OpusMissingError as error:
+        raise ConfigError(str(error)) from None
     except ImportError as error:
         raise ConfigError(f"browser calls need more packages ({error.name}): pip install 'twowire[webrtc]'") from None
     return WebRtcDoor(config, agent, hub, metrics, feed)

@@ -35,6 +35,7 @@ from gateway.events import (
     GatewayStopping,
     KeyPressed,
     LegAway,
+    LegBack,
     LegEnded,
     LegMeasured,
     MarkPlayed,
@@ -125,6 +126,7 @@ class Call:
         self._onset = SpeechOnset(setup.codec, overlap or OverlapPolicy())
         self._replies = ReplyStamps(setup.codec, lease.chunk_ms, began_at=now)
         self._muted = False
+        self._away = False
         self._newest_turn = NO_TURN
         self._played_turn = NO_TURN
         self._spans = TextSpans()
@@ -181,8 +183,11 @@ class Call:
                 self._effects.append(NoteKey(digit, now - self._started_at))
                 self._up(Dtmf(self.id, self.epoch, self._next_seq(), digit, self._received_samples))
             case LegAway():
+                self._away = True
                 if self._turns.has_floor:
                     self._cancel(TurnEnd.LEG_LOST, now)
+            case LegBack():
+                self._away = False
             case LegEnded(reason):
                 self._end(reason, now)
             case GatewayStopping(reason):
@@ -372,9 +377,10 @@ class Call:
             self._turn_cause_at = now
             self._onset.reset()
             self._effects.append(NoteTurnOpened(turn, now - self._started_at))
-            if self._muted:
-                self._cancel(TurnEnd.MUTED, now)
-            return not self._muted
+            if self._muted or self._away:
+                self._cancel(TurnEnd.MUTED if self._muted else TurnEnd.LEG_LOST, now)
+                return False
+            return True
         if turn == self._newest_turn and self._turns.has_floor and not self._playout.completed:
             return True
         self._effects.append(NoteDropped("old_turn"))

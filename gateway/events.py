@@ -49,6 +49,11 @@ class LegAway:
 
 
 @dataclass(frozen=True, slots=True)
+class LegBack:
+    """There is a way to the caller again."""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayStopping:
     """The gateway ends the call: drain limit reached."""
 
@@ -89,6 +94,7 @@ CallEvent = (
     | MarkPlayed
     | KeyPressed
     | LegAway
+    | LegBack
     | LegEnded
     | GatewayStopping
     | LegMeasured

@@ -8,7 +8,7 @@ from time import monotonic, time
 import structlog
 from aiortc import RTCCertificate, RTCDataChannel
 
-from gateway.events import LegAway, LegEnded
+from gateway.events import LegAway, LegBack, LegEnded
 from gateway.rtp.call_progress import congestion
 from gateway.rtp.media_plan import StreamIdentity
 from gateway.rtp.stream import MediaStream
@@ -180,6 +180,8 @@ class BrowserCall:
             self.live = True
             self.session = self._on_live(self)
             self.leg.begin(self.session)
+        elif self.session is not None:
+            self.session.post(LegBack())
 
     def _receive(self, datagram: bytes, now: float) -> None:
         if self.leg is not None:

@@ -110,7 +110,7 @@ class BrowserPath:
         self._sctp.on("datachannel", on_channel)
         self._bound_data()
         self._connection = self._ice._connection
-        self._trusted: set[tuple[int, str, int]] = set()
+        self._trusted: set[tuple[str, int]] = set()
         self._pair: Any = None
         self._sendto: Callable[[bytes, tuple[str, int]], None] = _nowhere
         self._address = ("", 0)
@@ -125,7 +125,7 @@ class BrowserPath:
         if not self._connection._protocols:
             raise PathFailedError("no_candidates")
         for protocol in self._connection._protocols:
-            receive = partial(self._receive, protocol, protocol.datagram_received)
+            receive = partial(self._receive, protocol.datagram_received)
             protocol.datagram_received = receive  # type: ignore[method-assign]
 
     @property
@@ -235,17 +235,13 @@ class BrowserPath:
             self._on_lost()
 
     def _receive(
-        self,
-        protocol: Any,
-        receive_stun: Callable[[bytes, tuple[Any, ...]], None],
-        data: bytes,
-        address: tuple[Any, ...],
+        self, receive_stun: Callable[[bytes, tuple[Any, ...]], None], data: bytes, address: tuple[Any, ...]
     ) -> None:
         """Every datagram of one of our sockets, or of our relay."""
         first = data[0] if data else 255
         if first < 4:
-            self._receive_stun(protocol, receive_stun, data, address)
-        elif not self._trusts(protocol, address):
+            self._receive_stun(receive_stun, data, address)
+        elif not self._trusts(address):
             self.refused["unchecked_address"] += 1
         elif 128 <= first <= 191:
             self._on_media(data, monotonic())
@@ -255,11 +251,7 @@ class BrowserPath:
             self.refused["unknown_kind"] += 1
 
     def _receive_stun(
-        self,
-        protocol: Any,
-        receive: Callable[[bytes, tuple[Any, ...]], None],
-        data: bytes,
-        address: tuple[Any, ...],
+        self, receive: Callable[[bytes, tuple[Any, ...]], None], data: bytes, address: tuple[Any, ...]
     ) -> None:
         try:
             if len(data) < _STUN_HEADER_BYTES or data[4:8] != _STUN_COOKIE:
@@ -268,7 +260,7 @@ class BrowserPath:
         except Exception:  # aioice lets through what struct says of attributes that are cut short
             self.refused["bad_stun"] += 1
             return
-        known = (protocol.id, address[0], address[1]) in self._trusted
+        known = (address[0], address[1]) in self._trusted
         if not known and len(self._connection._check_list) >= _MAX_PAIRS:
             self.refused["too_many_pairs"] += 1  # one who knows the password makes one of each port of his
             return
@@ -300,15 +292,12 @@ class BrowserPath:
 
         sctp._receive_data_chunk = receive_bounded  # type: ignore[method-assign]
 
-    def _trusts(self, protocol: Any, address: tuple[Any, ...]) -> bool:
-        source = protocol.id, address[0], address[1]
+    def _trusts(self, address: tuple[Any, ...]) -> bool:
+        """Whether a check with this address has succeeded, over any socket of ours: the browser may choose another."""
+        source = address[0], address[1]
         if source in self._trusted:
             return True
-        checked = {
-            (pair.protocol.id, *pair.remote_addr)
-            for pair in self._connection._check_list
-            if pair.state.name == "SUCCEEDED"
-        }
+        checked = {pair.remote_addr for pair in self._connection._check_list if pair.state.name == "SUCCEEDED"}
         self._trusted |= checked
         return source in checked
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from gateway.sdp.description import Attribute, Connection, Direction, Media, Origin, SessionDescription
 from gateway.sdp.formats import DTMF_EVENTS, MAX_PTIME_MS, MediaCodec
+from gateway.sdp.opus import OUR_WISHES
 from gateway.webrtc.offer import ENCODINGS, BrowserOffer, OfferedLine
 
 MAX_MESSAGE_BYTES = 65_536
@@ -15,9 +16,6 @@ _ANYWHERE = "0.0.0.0"  # noqa: S104 - written, not bound to
 _CHANNELS = "webrtc-datachannel"
 _STREAM = "twowire"
 _TRACK = "agent"
-# What the browser's encoder is asked for. One channel of 16 kHz is all that a model hears; and below 24 kHz Opus
-# stays in its speech mode, the only one that can repeat a packet in the next (RFC 6716 §2.1.7).
-_OPUS_WISHES = "minptime=10;maxplaybackrate=16000;stereo=0;sprop-stereo=0;useinbandfec=1;usedtx=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def _audio(offer: BrowserOffer, local: LocalPeer) -> tuple[tuple[str, ...], tupl
     formats = [str(audio.payload_type)]
     attributes = [Attribute("rtpmap", f"{audio.payload_type} {written}")]
     if audio.codec is MediaCodec.OPUS:
-        attributes.append(Attribute("fmtp", f"{audio.payload_type} {_OPUS_WISHES}"))
+        attributes.append(Attribute("fmtp", f"{audio.payload_type} {OUR_WISHES}"))
     if audio.dtmf_type is not None:
         formats.append(str(audio.dtmf_type))
         attributes.append(Attribute("rtpmap", f"{audio.dtmf_type} telephone-event/{clock_hz}"))

@@ -11,6 +11,7 @@ from gateway.sdp.description import Direction, Media, SessionDescription
 from gateway.sdp.dtls import DtlsRole, Fingerprint, read_fingerprints, read_setup
 from gateway.sdp.errors import SdpError
 from gateway.sdp.formats import MediaCodec, read_ptime
+from gateway.sdp.opus import read_wishes
 from gateway.sdp.parser import MAX_BYTES, parse_sdp
 from gateway.sdp.plan import MediaPlan
 from gateway.sdp.security import DtlsSetup
@@ -130,7 +131,10 @@ def plan_of(offer: BrowserOffer) -> MediaPlan:
     fingerprints = tuple(
         Fingerprint(name, bytes.fromhex(value.replace(":", ""))) for name, value in offer.dtls.fingerprints
     )
+    wishes = read_wishes(audio.fmtp)
     return MediaPlan(
+        bitrate_bps=wishes.bitrate_bps,
+        fec=wishes.fec,
         codec=audio.codec,
         payload_type_out=audio.payload_type,
         payload_type_in=audio.payload_type,

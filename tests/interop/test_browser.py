@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.interop.audio import Samples, compare, describe
+from tests.interop.audio import Samples, Second, compare, describe
 from tests.interop.chromium import RATE_HZ, Heard, Span, browsing
 from tests.interop.gateways import GatewayUnderTest
 from tests.interop.network_cut import cut_off, may_cut
@@ -24,13 +24,11 @@ STOPS_WITHIN_S = 0.6
 QUIET_RMS = 100.0  # the agent's voice is at 3,000
 
 
-def fits_greeting(heard: Heard, greeting: Samples) -> list[float]:
-    """How well each second of what the page played fits the greeting as it left the gateway in PCMU."""
+def beside_greeting(heard: Heard, greeting: Samples) -> list[Second]:
+    """Each second of what the page played, beside the greeting as it left the gateway in PCMU."""
     resampler = Resampler(RATE_HZ, GREETING_RATE_HZ)
     played = np.concatenate((resampler.push(heard.agent), resampler.flush()))
-    table = compare(played, greeting, GREETING_RATE_HZ)
-    print(describe(table))
-    return [second.correlation for second in table]
+    return compare(played, greeting, GREETING_RATE_HZ)
 
 
 def first_after(spans: list[Span], at_s: float) -> Span:
@@ -57,7 +55,8 @@ async def test_a_question_that_is_asked_in_the_page_is_answered(
     answer = first_after(answered, asked[0].end_s)
     assert answer.length_s > 2.0
     assert answer.start_s - asked[0].end_s < 2.5, f"asked {asked}, answered {answered}"
-    assert sum(fit > 0.85 for fit in fits_greeting(heard, greeting)) >= 4
+    table = beside_greeting(heard, greeting)
+    assert sum(second.correlation > 0.85 for second in table) >= 4, describe(table)
     assert "speak" in newest
     assert "worker" in newest
     assert sum(seconds for _, seconds in reply["parts"]) == pytest.approx(reply["total_s"], rel=0.05)

@@ -97,6 +97,15 @@ def test_packets_are_as_long_as_the_peer_asked_as_far_as_opus_has_them(asked_ms,
     assert min(correlations(bytes(heard), source)) >= 0.95
 
 
+def test_silence_too_is_as_long_as_the_peer_asks_later_on():
+    near = stream(Codec.L16_16K, **OPUS)
+    for n in range(50):
+        assert ticks_of(datagrams(near, START + n * TICK_S)[0][12:]) == 960
+    near.update(plan(**OPUS, ptime_ms=40), START + 1.0)
+    later = [packet for n in range(50, 100) for packet in datagrams(near, START + n * TICK_S)]
+    assert {ticks_of(packet[12:]) for packet in later} == {1_920}
+
+
 def test_silence_is_sent_in_time_and_small_and_speech_ends_when_it_is_cleared():
     near = stream(Codec.L16_16K, **OPUS)
     near.queue_audio(b"".join(frames(11.0)))
