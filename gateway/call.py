@@ -61,6 +61,7 @@ from wire.messages import (
     CallClosed,
     CallFailed,
     CallOpened,
+    CallRules,
     Decision,
     DecisionKind,
     DownMessage,
@@ -316,7 +317,7 @@ class Call:
             case CallFailed():
                 self._effects.append(EndLeg("failed"))
                 self._end("worker_failed", now)
-            case SoundEvent() | WorkerDraining():
+            case SoundEvent() | WorkerDraining() | CallRules():
                 pass  # for the console and for hand-over; neither changes who speaks
             case _:
                 assert_never(message)

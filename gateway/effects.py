@@ -6,7 +6,7 @@ kept by the runner for metrics and the call's record.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 
 from wire.ids import TurnId
 from wire.messages import Decision, Playback, Transcript, UpMessage
@@ -155,12 +155,49 @@ class TurnEnd(Enum):
     CALL_ENDED = "call_ended"
 
 
+class OverlapEnd(StrEnum):
+    """What became of sound of the caller over the agent's voice."""
+
+    KEPT = "kept"
+    """The voice was lowered and came back; nothing of it was lost."""
+    RESUMED = "resumed"
+    """The voice was stopped, and went on from the word it was stopped in."""
+    YIELDED = "yielded"
+    """The caller took the floor."""
+    PASSED = "passed"
+    """The turn was over before it was decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteDucked:
+    """The agent's voice is lowered: the caller began to sound over it at ``onset_at_s``."""
+
+    turn: TurnId
+    onset_at_s: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoteOverlap:
+    """An overlap is over. It was ducked from ``ducked_at_s`` on; times into the call.
+
+    ``stopped_at_s``: the voice was stopped then, None if it never was. ``at_s``: it came back, or the turn ended.
+    """
+
+    turn: TurnId
+    end: OverlapEnd
+    onset_at_s: float
+    ducked_at_s: float
+    stopped_at_s: float | None
+    at_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class NoteTurnEnded:
     """A turn is over; ``ledger.played`` is what was heard of it.
 
     For a barge-in, ``onset_at_s`` is when the caller began to speak and ``stop_s`` the time from there to
-    the clear.
+    the clear. ``estimated``: the voice gave no word timings, so the words are split by their share of the sound.
     """
 
     ledger: Playback
@@ -170,6 +207,7 @@ class NoteTurnEnded:
     at_s: float
     stop_s: float | None = None
     onset_at_s: float | None = None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +259,8 @@ Effect = (
     | NoteTurnOpened
     | NoteFirstAudio
     | NoteReply
+    | NoteDucked
+    | NoteOverlap
     | NoteTurnEnded
     | NoteTranscript
     | NoteKey

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wire.ids import NO_TURN, CallId, TurnId
-from wire.messages import DecisionKind, Voice
+from wire.messages import DecisionKind, Floor, OverlapRules, Voice
 
 Pcm = npt.NDArray[np.int16]
 """Mono PCM, shape ``(samples,)``."""
@@ -62,6 +62,8 @@ class StepInput:
     """Keys pressed during the chunk, in order."""
     say: tuple[str, ...] = ()
     """What an operator wants said now, in a turn of its own; only with ``Capabilities.says_given_words``."""
+    overlap_s: float = 0.0
+    """How long ago the caller began to sound over the agent's voice, while the floor is undecided; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Speech:
 
     pcm: Pcm
     text: str = ""
+    word_starts: Sequence[int] = ()
+    """Where the words of ``text`` begin in ``pcm``, one each; empty where the voice does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,8 @@ class StepOutput:
     said: Sequence[Said] = ()
     actions: Sequence[Action] = ()
     p_speak: float | None = None
+    floor: Floor | None = None
+    """Asked while ``StepInput.overlap_s`` > 0: may the caller have the floor? None: cannot tell, or not yet."""
 
 
 class UnknownAgentError(Exception):
@@ -126,8 +132,11 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def open(self, call: CallId, spec: CallSpec) -> None:
-        """Begin a call. Raises UnknownAgentError."""
+    def open(self, call: CallId, spec: CallSpec) -> OverlapRules | None:
+        """Begin a call; returns how its agent wants to be talked over, None for the gateway's own rules.
+
+        Raises UnknownAgentError.
+        """
 
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
         """Decide on one chunk of each call."""

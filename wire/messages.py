@@ -2,7 +2,7 @@
 
 Up (gateway to worker): ``CallOpened AudioChunk TurnCancelled Dtmf CallClosed Say``.
 Down (worker to gateway): ``Decision SpeechChunk TurnDone Transcript ToolCall
-SoundEvent CallFailed WorkerDraining``.
+SoundEvent CallFailed WorkerDraining CallRules``.
 
 Each carries the call, the epoch (grows by one at every hand-over of the call to
 another worker, so that a worker which lost it cannot speak into it) and ``seq``,
@@ -37,6 +37,15 @@ class DecisionKind(StrEnum):
     SPEAK = "speak"
 
 
+class Floor(StrEnum):
+    """What a model makes of sound of the caller over its own voice."""
+
+    YIELD = "yield"
+    """The caller takes the floor: stop."""
+    KEEP = "keep"
+    """An acknowledgement, a cough, somebody else: go on."""
+
+
 class Voice(StrEnum):
     """Whose words a transcript holds."""
 
@@ -65,6 +74,29 @@ class Playback(Struct, frozen=True, array_like=True):
     played: Count
 
 
+class OverlapRules(Struct, frozen=True, array_like=True):
+    """How sound of the caller over the agent's voice is treated: duck at once, then decide.
+
+    ``gateway.turn.overlap`` walks them; an agent file may set them (docs/AGENTS.md).
+    """
+
+    duck_db: Annotated[float, Meta(ge=0, le=60)] = 20.0
+    """How far the agent's voice is lowered while it is undecided whose turn it is."""
+    trigger_frames: Annotated[int, Meta(ge=1, le=50)] = 2
+    """So many of the last ``trigger_window`` frames of 20 ms must be speech for the voice to be lowered."""
+    trigger_window: Annotated[int, Meta(ge=1, le=50)] = 3
+    over_after_s: Annotated[float, Meta(gt=0, le=5)] = 0.24
+    """So much quiet ends an overlap: no pause within a word is longer."""
+    model_judges: bool = False
+    """The engine says yield or keep (``Decision.floor``); the lengths below then count only when it stays silent."""
+    judged_within_s: Annotated[float, Meta(gt=0, le=10)] = 1.6
+    """How long after its begin an overlap waits for the engine's judgement."""
+    stop_after_s: Annotated[float, Meta(gt=0, le=10)] = 0.64
+    """Speech this long stops the voice; a shorter overlap was an acknowledgement ("mhm", "right") or a cough."""
+    sure_after_s: Annotated[float, Meta(gt=0, le=10)] = 1.0
+    """Speech this long takes the floor for good; a shorter one that stopped the voice gives it back."""
+
+
 class CallOpened(Message, frozen=True, array_like=True, tag=1):
     """A call begins, or begins again with a higher epoch, at this worker."""
 
@@ -89,6 +121,8 @@ class AudioChunk(Message, frozen=True, array_like=True, tag=2):
     age_s: Seconds
     payload: bytes
     playback: Playback | None = None
+    overlap_s: Seconds = 0.0
+    """How long ago the caller began to sound over the agent's voice, while whose turn it is is undecided; else 0."""
 
 
 class TurnCancelled(Message, frozen=True, array_like=True, tag=3):
@@ -133,18 +167,22 @@ class Decision(Message, frozen=True, array_like=True, tag=17):
     chunk_age_s: Seconds = 0.0
     queue_s: Seconds = 0.0
     step_s: Seconds = 0.0
+    floor: Floor | None = None
+    """Whether the caller may have the floor, of an engine that can tell; None: no opinion, or nobody asked."""
 
 
 class SpeechChunk(Message, frozen=True, array_like=True, tag=18):
     """A piece of the agent's voice in the call's codec.
 
-    ``start_samples`` is its place in the turn; ``text`` are the words that begin in it.
+    ``start_samples`` is its place in the turn; ``text`` are the words that begin in it. ``word_starts`` are the
+    places in the turn of those words, split at spaces; empty where the voice does not tell them.
     """
 
     turn: Turn
     start_samples: Count
     payload: bytes
     text: str = ""
+    word_starts: Annotated[tuple[Count, ...], Meta(max_length=256)] = ()
 
 
 class TurnDone(Message, frozen=True, array_like=True, tag=19):
@@ -193,6 +231,14 @@ class WorkerDraining(Message, frozen=True, array_like=True, tag=24):
     deadline_s: Seconds
 
 
+class CallRules(Message, frozen=True, array_like=True, tag=25):
+    """How the agent of this call wants to be talked over; the first message of a worker on a call that has such rules."""
+
+    overlap: OverlapRules
+
+
 UpMessage = CallOpened | AudioChunk | TurnCancelled | Dtmf | CallClosed | Say
-DownMessage = Decision | SpeechChunk | TurnDone | Transcript | ToolCall | SoundEvent | CallFailed | WorkerDraining
+DownMessage = (
+    Decision | SpeechChunk | TurnDone | Transcript | ToolCall | SoundEvent | CallFailed | WorkerDraining | CallRules
+)
 AnyMessage = UpMessage | DownMessage

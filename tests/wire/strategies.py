@@ -13,9 +13,12 @@ from wire.messages import (
     CallClosed,
     CallFailed,
     CallOpened,
+    CallRules,
     Decision,
     DecisionKind,
     Dtmf,
+    Floor,
+    OverlapRules,
     Playback,
     Say,
     SoundEvent,
@@ -37,6 +40,17 @@ turns = indexes.map(TurnId)
 payloads = st.binary(max_size=400)
 pairs = st.dictionaries(texts, texts, max_size=3)
 head = {"call": texts.map(CallId), "epoch": indexes, "seq": counts}
+overlap_rules = st.builds(
+    OverlapRules,
+    duck_db=st.floats(0, 60),
+    trigger_frames=st.integers(1, 50),
+    trigger_window=st.integers(1, 50),
+    over_after_s=st.floats(0.01, 5),
+    model_judges=st.booleans(),
+    judged_within_s=st.floats(0.01, 10),
+    stop_after_s=st.floats(0.01, 10),
+    sure_after_s=st.floats(0.01, 10),
+)
 playbacks = st.builds(Playback, turn=turns, generated=counts, sent=counts, played=counts)
 
 STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
@@ -58,6 +72,7 @@ STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
         age_s=seconds,
         payload=payloads,
         playback=st.none() | playbacks,
+        overlap_s=seconds,
     ),
     TurnCancelled: st.builds(TurnCancelled, **head, turn=turns, heard_samples=counts, cause=texts),
     Dtmf: st.builds(Dtmf, **head, digit=st.sampled_from("0123456789*#ABCD"), at_samples=counts),
@@ -73,8 +88,17 @@ STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
         chunk_age_s=seconds,
         queue_s=seconds,
         step_s=seconds,
+        floor=st.none() | st.sampled_from(Floor),
     ),
-    SpeechChunk: st.builds(SpeechChunk, **head, turn=turns, start_samples=counts, payload=payloads, text=texts),
+    SpeechChunk: st.builds(
+        SpeechChunk,
+        **head,
+        turn=turns,
+        start_samples=counts,
+        payload=payloads,
+        text=texts,
+        word_starts=st.lists(counts, max_size=8).map(tuple),
+    ),
     TurnDone: st.builds(TurnDone, **head, turn=turns, total_samples=counts),
     Transcript: st.builds(
         Transcript, **head, voice=st.sampled_from(Voice), text=texts, turn=turns, confidence=probabilities
@@ -83,6 +107,7 @@ STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
     SoundEvent: st.builds(SoundEvent, **head, name=texts, probability=probabilities),
     CallFailed: st.builds(CallFailed, **head, reason=texts),
     WorkerDraining: st.builds(WorkerDraining, **head, deadline_s=seconds),
+    CallRules: st.builds(CallRules, **head, overlap=overlap_rules),
 }
 MESSAGE_TYPES: tuple[type[AnyMessage], ...] = get_args(AnyMessage)
 messages = st.one_of(*STRATEGIES.values())
