@@ -14,15 +14,18 @@ from gateway.effects import (
     EndLeg,
     NoteDecision,
     NoteDropped,
+    NoteDucked,
     NoteEnded,
     NoteFirstAudio,
     NoteKey,
     NoteMissing,
     NoteMuted,
+    NoteOverlap,
     NoteReply,
     NoteTranscript,
     NoteTurnEnded,
     NoteTurnOpened,
+    OverlapEnd,
     ReplyTrace,
     SendAudio,
     SendKeys,
@@ -47,9 +50,10 @@ from gateway.events import (
 )
 from gateway.seams import CallSetup
 from gateway.turn.chunker import Chunk, Chunker
+from gateway.turn.floor import FloorAction
 from gateway.turn.ledger import Ledger
 from gateway.turn.machine import TurnEvent, TurnMachine
-from gateway.turn.overlap import FRAME_MS, OverlapPolicy, SpeechOnset
+from gateway.turn.overlap import OverlapWatch
 from gateway.turn.playout import BadPositionError, Playout
 from gateway.turn.reply_trace import ReplyStamps
 from gateway.turn.text_spans import TextSpans
@@ -66,6 +70,8 @@ from wire.messages import (
     DecisionKind,
     DownMessage,
     Dtmf,
+    Floor,
+    OverlapRules,
     Playback,
     Say,
     SoundEvent,
@@ -99,6 +105,19 @@ class CallLimits:
     decision_timeout_s: float = 10.0  # 25 chunks; nobody waits longer for an answer
 
 
+@dataclass(slots=True)
+class _Overlap:
+    """The caller sounds over the open turn; seconds into the call."""
+
+    onset_at_s: float
+    ducked_at_s: float
+    stopped_at_s: float | None = None
+    restored_at_s: float | None = None
+    """The voice is back, though the engine may yet stop it."""
+    asked_from: int | None = None
+    """The first chunk with which the engine was asked what it makes of it."""
+
+
 class Call:
     """A call from the moment its leg has media until it ends."""
 
@@ -109,7 +128,7 @@ class Call:
         setup: CallSetup,
         now: float,
         limits: CallLimits | None = None,
-        overlap: OverlapPolicy | None = None,
+        rules: OverlapRules | None = None,
     ) -> None:
         self.id = lease.call
         self.setup = setup
@@ -124,7 +143,8 @@ class Call:
         self._chunker = Chunker(setup.codec, lease.chunk_ms, lease.first_chunk_ms)
         self._turns = TurnMachine()
         self._playout = Playout(setup.codec, setup.playout, began_at=now)
-        self._onset = SpeechOnset(setup.codec, overlap or OverlapPolicy())
+        self._watch = OverlapWatch(setup.codec, rules or OverlapRules())
+        self._overlap: _Overlap | None = None
         self._replies = ReplyStamps(setup.codec, lease.chunk_ms, began_at=now)
         self._muted = False
         self._away = False
@@ -132,6 +152,7 @@ class Call:
         self._played_turn = NO_TURN
         self._spans = TextSpans()
         self._marked_samples = 0
+        self._mark_round = 0  # grows when the leg drops what it has: the marks of that come back too
         self._undecided: deque[tuple[int, float]] = deque()  # (chunk index, complete at), oldest first
         self._turn_cause_at: float | None = None  # completion of the chunk that opened the turn; None once audible
         self._after_turn: EndLeg | None = None
@@ -156,7 +177,7 @@ class Call:
         """How much media makes a wake-up worthwhile: some frames while the agent is audible, else a whole chunk."""
         missing_bytes = self._chunker.missing_bytes
         if self._turns.has_floor:
-            overlap_bytes = self._onset.wanted_bytes
+            overlap_bytes = self._watch.wanted_bytes
             return overlap_bytes if overlap_bytes < missing_bytes else missing_bytes
         return missing_bytes
 
@@ -273,6 +294,9 @@ class Call:
             self._miss_decision(now)
         self._undecided.append((chunk.index, now))
         self._replies.hear(chunk, now)
+        overlap = self._overlap
+        if overlap is not None and overlap.asked_from is None and self._watch.undecided:
+            overlap.asked_from = chunk.index
         self._up(
             AudioChunk(
                 self.id,
@@ -283,6 +307,7 @@ class Call:
                 0.0,
                 chunk.payload,
                 self._playback(now),
+                self._watch.overlap_s if overlap is not None else 0.0,
             )
         )
 
@@ -317,7 +342,9 @@ class Call:
             case CallFailed():
                 self._effects.append(EndLeg("failed"))
                 self._end("worker_failed", now)
-            case SoundEvent() | WorkerDraining() | CallRules():
+            case CallRules(overlap=rules):
+                self._watch.follow(rules)
+            case SoundEvent() | WorkerDraining():
                 pass  # for the console and for hand-over; neither changes who speaks
             case _:
                 assert_never(message)
@@ -328,7 +355,7 @@ class Call:
         except BadPositionError:
             self._effects.append(NoteDropped("bad_position"))
             return
-        self._spans.add(speech.start_samples, speech.text)
+        self._spans.add(speech.start_samples, speech.text, speech.word_starts)
         self._replies.voice(now)
         self._feed_leg(now)
 
@@ -358,6 +385,14 @@ class Call:
                 self._open_turn(decision.turn, now)
                 self._turn_cause_at = complete_at
             self._replies.decide(decision, complete_at, now)
+        if decision.floor is not None:
+            self._receive_judgement(decision.index, decision.floor, now)
+
+    def _receive_judgement(self, index: int, floor: Floor, now: float) -> None:
+        overlap = self._overlap
+        if overlap is not None and overlap.asked_from is not None and index >= overlap.asked_from:
+            self._act(self._watch.judge(floor), now)
+        # else it is about an overlap that was decided without waiting
 
     def _miss_decision(self, now: float) -> None:
         index, _ = self._undecided.popleft()
@@ -374,9 +409,9 @@ class Call:
             self._playout.open(turn)
             self._replies.open(turn)
             self._spans = TextSpans()
-            self._marked_samples = 0
+            self._marked_samples = self._mark_round = 0
             self._turn_cause_at = now
-            self._onset.reset()
+            self._watch.reset()
             self._effects.append(NoteTurnOpened(turn, now - self._started_at))
             if self._muted or self._away:
                 self._cancel(TurnEnd.MUTED if self._muted else TurnEnd.LEG_LOST, now)
@@ -400,18 +435,20 @@ class Call:
             due_samples = self._marked_samples + MARK_EVERY_S * rate_hz
             if self.setup.playout.marks and (piece.last or piece.sent_samples >= due_samples):
                 self._marked_samples = piece.sent_samples
-                self._effects.append(SendMark(f"{self._newest_turn}:{piece.sent_samples}"))
+                self._effects.append(SendMark(f"{self._newest_turn}:{self._mark_round}:{piece.sent_samples}"))
 
     def _receive_mark(self, name: str, now: float) -> None:
-        turn, _, samples = name.partition(":")
-        if len(name) > MAX_MARK_CHARS or not (turn.isdecimal() and samples.isdecimal()):
+        numbers = name.split(":")
+        if len(name) > MAX_MARK_CHARS or len(numbers) != 3 or not all(n.isdecimal() for n in numbers):
             self._effects.append(NoteDropped("foreign_mark"))
-        elif int(turn) == self._newest_turn and self._turns.has_floor:
-            delay_s = self._playout.acknowledge(int(samples), now)
+            return
+        turn, mark_round, samples = map(int, numbers)
+        if turn == self._newest_turn and mark_round == self._mark_round and self._turns.has_floor:
+            delay_s = self._playout.acknowledge(samples, now)
             if delay_s is not None and self._replies.wanted:
                 self._note_reply(self._replies.played(delay_s, self._playout.ear_delay_s))
-            self._finish_if_played(now, acked_samples=int(samples))
-        # else a mark of a turn that was cleared: Twilio echoes it, but it was not played
+            self._finish_if_played(now, acked_samples=samples)
+        # else a mark of what was cleared: Twilio echoes it, but it was not played
 
     def _played_out_at(self) -> float:
         grace_s = MARK_GRACE_S if self.setup.playout.marks else 0.0
@@ -429,21 +466,82 @@ class Call:
                 self._leave(now)
 
     def _watch_overlap(self, payload: bytes | bytearray, now: float) -> None:
-        """Yield the floor when the caller speaks while the agent is audible."""
-        if now > self._playout.audible_until():
-            self._onset.reset()  # nothing to be talked over yet, or any more
-        elif self._onset.push(payload):
-            self._cancel(TurnEnd.BARGED_IN, now, stop_s=self._onset.voiced_frames * FRAME_MS / 1_000)
+        """Listen for the caller while the agent is audible, or may go on."""
+        if self._overlap is None and now > self._playout.audible_until():
+            self._watch.reset()  # nothing to be talked over yet, or any more
+            return
+        ends_at_s = self._received_samples / self.setup.codec.sample_rate_hz
+        for action in self._watch.push(payload, ends_at_s):
+            self._act(action, now)
+            if not self._turns.has_floor:
+                return
 
-    def _cancel(self, end: TurnEnd, now: float, stop_s: float | None = None) -> None:
+    def _act(self, action: FloorAction, now: float) -> None:
+        """Do to the agent's voice what the floor asks for."""
+        at_s = now - self._started_at
+        match action:
+            case FloorAction.NOTHING:
+                pass
+            case FloorAction.LOWER:
+                if self._overlap is None:
+                    self._overlap = _Overlap(at_s - self._watch.overlap_s, at_s)
+                    self._effects.append(NoteDucked(self._newest_turn, self._overlap.onset_at_s, at_s))
+                self._overlap.restored_at_s = None
+                self._playout.lower(self._watch.rules.duck_db, now)
+                self._drop_unplayed()
+                self._feed_leg(now)
+            case FloorAction.STOP:
+                assert self._overlap is not None, "only a voice that was lowered is stopped"
+                self._overlap.stopped_at_s = at_s
+                self._playout.hold(now)
+                self._drop_unplayed()
+            case FloorAction.RESTORE:
+                assert self._overlap is not None, "only a voice that was lowered is restored"
+                self._overlap.restored_at_s = at_s
+                self._playout.restore(now)
+                self._drop_unplayed()
+                if not self._watch.undecided:
+                    self._note_overlap(OverlapEnd.KEPT, at_s)
+                self._feed_leg(now)
+            case FloorAction.SETTLE:
+                self._note_overlap(OverlapEnd.KEPT, at_s)
+            case FloorAction.RESUME:
+                ledger = self._playout.ledger
+                assert ledger is not None, "a held turn has a ledger"
+                self._playout.resume(self._spans.word_at(ledger.played, ledger.generated), now)
+                self._note_overlap(OverlapEnd.RESUMED, at_s)
+                self._feed_leg(now)
+            case FloorAction.GIVE:
+                self._cancel(TurnEnd.BARGED_IN, now)
+            case _:
+                assert_never(action)
+
+    def _drop_unplayed(self) -> None:
+        """The leg drops what it has not played, and is given it anew."""
+        self._mark_round += 1
+        ledger = self._playout.ledger
+        assert ledger is not None, "an open turn has a ledger"
+        self._marked_samples = ledger.sent
+        self._effects.append(ClearAudio())
+
+    def _note_overlap(self, end: OverlapEnd, at_s: float) -> None:
+        overlap, self._overlap = self._overlap, None
+        assert overlap is not None, "an overlap has one end"
+        if end is OverlapEnd.KEPT and overlap.restored_at_s is not None:
+            at_s = overlap.restored_at_s
+        self._effects.append(
+            NoteOverlap(self._newest_turn, end, overlap.onset_at_s, overlap.ducked_at_s, overlap.stopped_at_s, at_s)
+        )
+
+    def _cancel(self, end: TurnEnd, now: float) -> None:
         """Stop the open turn now: the leg drops it, the worker learns what was heard."""
         ledger = self._playout.ledger
-        if ledger is not None and ledger.sent:
+        if ledger is not None and ledger.sent and not self._playout.held:
             self._effects.append(ClearAudio())
-        ledger = self._close_turn(TurnEvent.CANCELLED, end, now, stop_s)
+        ledger = self._close_turn(TurnEvent.CANCELLED, end, now)
         self._up(TurnCancelled(self.id, self.epoch, self._next_seq(), ledger.turn, ledger.played, end.value))
 
-    def _close_turn(self, event: TurnEvent, end: TurnEnd, now: float, stop_s: float | None = None) -> Ledger:
+    def _close_turn(self, event: TurnEvent, end: TurnEnd, now: float) -> Ledger:
         self._turns.apply(event)
         ledger = self._playout.close(now, played_out=event is TurnEvent.PLAYED_OUT)
         if self._replies.wanted:
@@ -452,12 +550,29 @@ class Call:
             self._played_turn = ledger.turn
         else:
             self._after_turn = None
-        heard, unheard = self._spans.split(ledger.played)
-        totals = Playback(ledger.turn, ledger.generated, ledger.sent, ledger.played)
         at_s = now - self._started_at
-        onset_at_s = None if stop_s is None else at_s - stop_s
-        self._effects.append(NoteTurnEnded(totals, end, heard, unheard, at_s, stop_s, onset_at_s))
+        stop_s, onset_at_s = self._end_overlap(end, at_s)
+        words = self._spans.split(ledger.played, ledger.generated)
+        totals = Playback(ledger.turn, ledger.generated, ledger.sent, ledger.played)
+        self._effects.append(
+            NoteTurnEnded(totals, end, words.heard, words.unheard, at_s, stop_s, onset_at_s, words.estimated)
+        )
         return ledger
+
+    def _end_overlap(self, end: TurnEnd, at_s: float) -> tuple[float | None, float | None]:
+        """The turn ends. Of a barge-in: how long the voice took to stop, and when the caller began."""
+        overlap = self._overlap
+        if overlap is None:
+            return None, None
+        if end in (TurnEnd.BARGED_IN, TurnEnd.SUPERSEDED):
+            self._note_overlap(OverlapEnd.YIELDED, at_s)
+        else:
+            self._note_overlap(OverlapEnd.PASSED if overlap.restored_at_s is None else OverlapEnd.KEPT, at_s)
+        self._watch.reset()
+        if end is not TurnEnd.BARGED_IN:
+            return None, None
+        stopped_at_s = at_s if overlap.stopped_at_s is None else overlap.stopped_at_s
+        return stopped_at_s - overlap.onset_at_s, overlap.onset_at_s
 
     def _note_reply(self, trace: ReplyTrace | None) -> None:
         if trace is not None:

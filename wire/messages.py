@@ -232,7 +232,7 @@ class WorkerDraining(Message, frozen=True, array_like=True, tag=24):
 
 
 class CallRules(Message, frozen=True, array_like=True, tag=25):
-    """How the agent of this call wants to be talked over; the first message of a worker on a call that has such rules."""
+    """How the agent of this call wants to be talked over; a worker's first message where there are such rules."""
 
     overlap: OverlapRules
 

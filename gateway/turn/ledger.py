@@ -11,7 +11,7 @@ class Ledger:
 
     ``generated`` arrived from the worker, ``sent`` was handed to the leg, ``played`` is what the
     caller has heard. ``heard`` is ``played`` frozen at the moment the turn ended, None before.
-    Every count only grows, and none passes the one before it.
+    Every count only grows, except by ``rewind``, and none passes the one before it.
     """
 
     turn: TurnId
@@ -31,6 +31,13 @@ class Ledger:
         """The caller has heard ``samples`` of the turn; earlier or impossible reports change nothing."""
         if self.heard is None:
             self.played = max(self.played, min(samples, self.sent))
+
+    def rewind(self, samples: int) -> None:
+        """The leg dropped what came after ``samples``; from there it will be given the turn again."""
+        assert self.heard is None, "the turn is over"
+        assert samples <= self.sent, "what was not sent cannot be sent again"
+        self.sent = samples
+        self.played = min(self.played, samples)
 
     def close(self) -> int:
         """The turn is over: what was played is what was heard."""

@@ -6,6 +6,10 @@ leg has is played on a clock that starts when its buffer was empty (RFC 3550 cal
 playout point). A leg that acknowledges (Twilio marks) shows how far the caller's ear is behind that
 clock: the smallest delay of the last marks is taken off, so that ``played`` is rather too little than too much.
 The clock counts samples since the call began, so that two pieces either meet exactly or do not meet.
+
+While it is undecided who has the floor the voice is lowered, or held; both take back what the leg has
+not played, so that they are heard at once, and neither loses or repeats a sample. What the leg was
+given is kept for some seconds, so that a turn can go on from the beginning of a word.
 """
 
 from collections import deque
@@ -14,11 +18,14 @@ from dataclasses import dataclass
 from gateway.seams import PlayoutProfile
 from gateway.turn.ledger import Ledger
 from wire.audio.codecs import Codec
+from wire.audio.gain import scale
 from wire.ids import TurnId
 
 MAX_HOLE_S = 10.0  # a worker that skips more than this has lost count
 MAX_QUEUED_S = 120.0  # nobody listens that long; an engine paces itself by what was played
 _DELAYS_KEPT = 8
+_KEPT_S = 3.0  # more than what a leg has ahead of the ear and the longest word before it
+_RAMP_S = 0.02  # one packet: quick enough to be heard at once, slow enough not to click
 
 
 class BadPositionError(Exception):
@@ -53,7 +60,14 @@ class Playout:
         self._began_at = began_at
         self._lead_samples = round(profile.lead_s * self._rate_hz)
         self._piece_samples = round(profile.piece_s * self._rate_hz)
+        self._ramp_bytes = round(_RAMP_S * self._rate_hz) * codec.bytes_per_sample
+        self._kept_bytes = round(_KEPT_S * self._rate_hz) * codec.bytes_per_sample
+        self._codec = codec
         self._queue = bytearray()
+        self._kept = bytearray()  # the end of what the leg was given, as loud as it came
+        self._gain_db = 0.0  # of the last sample that was given
+        self._wanted_db = 0.0
+        self.held = False
         self._play_end: int | None = None  # when the leg runs dry; None before it was given anything
         self._delays_s: deque[float] = deque(maxlen=_DELAYS_KEPT)
         self._turn_delay_samples = 0
@@ -68,6 +82,9 @@ class Playout:
         assert self.ledger is None or self.ledger.heard is not None, "the turn before is still open"
         self.ledger = Ledger(turn)
         self._queue.clear()
+        self._kept.clear()
+        self._gain_db = self._wanted_db = 0.0
+        self.held = False
         self._total_samples = None
 
     def submit(self, start_samples: int, payload: bytes) -> None:
@@ -104,7 +121,7 @@ class Playout:
         room_samples = clock + self._lead_samples - play_end
         queued_samples = len(self._queue) // self._bytes_per_sample
         tail = self._total_samples is not None and queued_samples <= max(room_samples, self._piece_samples)
-        if queued_samples == 0 or room_samples < min(self._piece_samples, queued_samples):
+        if self.held or queued_samples == 0 or room_samples < min(self._piece_samples, queued_samples):
             return None
         if queued_samples < self._piece_samples and not tail:
             return None  # half a piece now would only make the next one late
@@ -118,6 +135,11 @@ class Playout:
             play_end = clock
         payload = bytes(self._queue[: samples * self._bytes_per_sample])
         del self._queue[: len(payload)]
+        self._kept += payload
+        if len(self._kept) > 2 * self._kept_bytes:
+            del self._kept[: -self._kept_bytes]
+        if self._gain_db or self._wanted_db:
+            payload = self._at_gain(payload)
         ledger.send(samples)
         self._play_end = play_end + samples
         last = self._total_samples is not None and not self._queue
@@ -126,12 +148,35 @@ class Playout:
     def next_take(self) -> float | None:
         """When ``take`` will have something to give without further speech arriving."""
         queued_samples = len(self._queue) // self._bytes_per_sample
-        if queued_samples == 0 or (queued_samples < self._piece_samples and self._total_samples is None):
+        if self.held or queued_samples == 0:
+            return None
+        if queued_samples < self._piece_samples and self._total_samples is None:
             return None
         if self._play_end is None:
             return 0.0
         wanted_samples = min(queued_samples, self._piece_samples)
         return self._began_at + (self._play_end - self._lead_samples + wanted_samples) / self._rate_hz
+
+    def lower(self, db: float, now: float) -> None:
+        """From the next sample on the voice is ``db`` quieter. The leg must be told to drop what it has."""
+        self._wanted_db = -db
+        self._take_back(now)
+
+    def restore(self, now: float) -> None:
+        """Be as loud as ever again. The leg must be told to drop what it has."""
+        self._wanted_db = 0.0
+        self._take_back(now)
+
+    def hold(self, now: float) -> None:
+        """Give the leg nothing more until ``resume``. It must be told to drop what it has."""
+        self._take_back(now)
+        self.held = True
+
+    def resume(self, from_samples: int, now: float) -> None:
+        """Go on after ``hold``, from ``from_samples`` of the turn or as far back as the sound was kept."""
+        self.held = False
+        self._take_back(now, from_samples)
+        self._gain_db, self._wanted_db = -60.0, 0.0
 
     def acknowledge(self, acked_samples: int, now: float) -> float | None:
         """The leg says, now, that it has played the first ``acked_samples`` of the open turn.
@@ -185,7 +230,34 @@ class Playout:
             self._play_end = None  # the leg was told to drop what it had
         ledger.close()
         self._queue.clear()
+        self._kept.clear()
         return ledger
+
+    def _take_back(self, now: float, to_samples: int | None = None) -> None:
+        """Queue again what the leg has not played by the playout clock.
+
+        Not by the ear's: an order reaches the leg as late as its audio did.
+        """
+        ledger = self._open_ledger()
+        at = ledger.sent
+        if self._play_end is not None:
+            clock = round((now - self._began_at) * self._rate_hz)
+            at -= min(max(0, self._play_end - clock), at)
+        if to_samples is not None:
+            at = min(at, max(0, to_samples))
+        at = max(at, ledger.sent - len(self._kept) // self._bytes_per_sample)
+        back_bytes = (ledger.sent - at) * self._bytes_per_sample
+        if back_bytes:
+            self._queue[:0] = self._kept[-back_bytes:]
+            del self._kept[-back_bytes:]
+        ledger.play_to(at)
+        ledger.rewind(at)
+        self._play_end = None
+
+    def _at_gain(self, payload: bytes) -> bytes:
+        ramp, rest = payload[: self._ramp_bytes], payload[self._ramp_bytes :]
+        was_db, self._gain_db = self._gain_db, self._wanted_db
+        return scale(self._codec, ramp, was_db, self._gain_db) + scale(self._codec, rest, self._gain_db, self._gain_db)
 
     def _open_ledger(self) -> Ledger:
         assert self.ledger is not None, "no turn was opened"

@@ -8,16 +8,20 @@ from gateway.effects import (
     EndLeg,
     NoteDecision,
     NoteDropped,
+    NoteDucked,
     NoteEnded,
     NoteFirstAudio,
+    NoteOverlap,
     NoteTurnEnded,
+    OverlapEnd,
     SendAudio,
     SendKeys,
     SendMark,
     TurnEnd,
 )
 from gateway.events import GatewayStopping, KeyPressed, LegEnded, MarkPlayed, WorkerSaid
-from gateway.turn.overlap import OverlapPolicy, SpeechOnset
+from gateway.turn.floor import FloorAction
+from gateway.turn.overlap import OverlapWatch
 from tests.gateway.calls import (
     CALL,
     CHUNK,
@@ -41,6 +45,7 @@ from wire.messages import (
     CallOpened,
     DecisionKind,
     Dtmf,
+    OverlapRules,
     Playback,
     ToolCall,
     TurnCancelled,
@@ -59,16 +64,19 @@ def speaking(samples: int = 40_000, now: float = 0.4) -> Driven:
     return driven
 
 
-def barge_in(driven: Driven, start: float) -> float:
-    """The caller speaks from ``start`` on, 20 ms frames; returns when the clear went out."""
+def barge_in(driven: Driven, start: float) -> tuple[float, float]:
+    """The caller speaks from ``start`` on, 20 ms frames; returns when the voice stopped and when the turn ended."""
     audio = jfk_ulaw()[8_000:]
-    for n in range(100):
+    cleared_at = start
+    for n in range(150):
         now = start + (n + 1) * 0.02
         driven.tick_to(now)
         fresh = driven.media(audio[n * FRAME : (n + 1) * FRAME], now)
         if any(isinstance(effect, ClearAudio) for effect in fresh):
-            return now
-    raise AssertionError("two seconds of speech went unnoticed")
+            cleared_at = now
+        if any(isinstance(effect, NoteTurnEnded) for effect in fresh):
+            return cleared_at, now
+    raise AssertionError("three seconds of speech went unnoticed")
 
 
 def test_the_worker_is_told_of_the_call_before_any_audio():
@@ -105,20 +113,28 @@ def test_each_chunk_tells_the_worker_what_was_heard():
     assert playback.sent >= 6_000
 
 
-def test_barge_in_clears_at_once_and_tells_the_worker_what_was_heard():
+def test_barge_in_lowers_the_voice_then_stops_it_and_tells_the_worker_what_was_heard():
     driven = speaking()
-    cleared_at = barge_in(driven, 1.0)
+    stopped_at, ended_at = barge_in(driven, 1.0)
+    (ducked,) = driven.of(NoteDucked)
+    assert ducked.at_s - 1.0 <= 0.1
     cancelled = driven.up(TurnCancelled)
     assert [(c.turn, c.cause) for c in cancelled] == [(1, "barged_in")]
-    assert cancelled[0].heard_samples == pytest.approx((cleared_at - 0.4) * 8_000, abs=1)
-    assert cleared_at - 1.0 <= 0.26  # 160 ms of speech, and a frame or two that are none
+    assert cancelled[0].heard_samples == pytest.approx((stopped_at - 0.4) * 8_000, abs=1)
+    assert stopped_at - 1.0 <= 0.64 + 0.2  # pauses between words do not count
+    assert ended_at - 1.0 <= 1.0 + 0.3
     (note,) = driven.of(NoteTurnEnded)
     assert (note.end, note.text_heard) == (TurnEnd.BARGED_IN, "hello")
+    assert note.stop_s == pytest.approx(stopped_at - note.onset_at_s)
+    (overlap,) = driven.of(NoteOverlap)
+    assert (overlap.end, overlap.stopped_at_s) == (OverlapEnd.YIELDED, pytest.approx(stopped_at))
 
 
 def test_not_one_frame_of_the_old_turn_follows_the_clear():
     driven = speaking()
-    now = barge_in(driven, 1.0)
+    _, now = barge_in(driven, 1.0)
+    last_clear = max(n for n, effect in enumerate(driven.effects) if isinstance(effect, ClearAudio))
+    assert audio_sent(driven.effects[last_clear:]) == b""
     driven.effects.clear()
     driven.call.receive(WorkerSaid(speech(driven, 1, 40_000, 8_000)), now + 0.01)
     driven.call.receive(WorkerSaid(done(driven, 1, 48_000)), now + 0.02)
@@ -142,7 +158,7 @@ def test_marks_that_come_back_after_a_clear_were_not_played():
 
 def test_the_next_turn_after_a_barge_in_is_heard():
     driven = speaking()
-    now = barge_in(driven, 1.0)
+    _, now = barge_in(driven, 1.0)
     driven.effects.clear()
     driven.call.receive(WorkerSaid(speech(driven, 2, 0, 8_000, byte=b"\x22")), now + 0.4)
     driven.drain()
@@ -156,16 +172,20 @@ def test_line_noise_and_silence_do_not_take_the_floor():
         driven.tick_to(now)
         hiss = bytes(0xFF - (n * 7 + k) % 3 if k % 2 else 0x7F - (n + k) % 3 for k in range(FRAME))
         driven.media(hiss, now)
-    assert not driven.of(ClearAudio)
+    assert not driven.of(NoteDucked)
 
 
-def test_a_click_does_not_take_the_floor():
+def test_a_click_lowers_the_voice_at_most_and_nothing_of_it_is_lost():
     driven = speaking(160_000)
     for n in range(100):
         now = 0.4 + n * 0.02
         driven.tick_to(now)
         driven.media(jfk_ulaw()[8_000 : 8_000 + FRAME] if n % 25 in (0, 1, 2) else SILENCE * FRAME, now)
-    assert not driven.of(ClearAudio)
+    assert {note.end for note in driven.of(NoteOverlap)} <= {OverlapEnd.KEPT}
+    assert not driven.up(TurnCancelled)
+    playback = last_chunk(driven).playback
+    assert playback is not None
+    assert playback.played == pytest.approx((now - 0.4) * 8_000, abs=3_200)
 
 
 def test_speech_while_nothing_is_audible_is_no_barge_in():
@@ -173,20 +193,27 @@ def test_speech_while_nothing_is_audible_is_no_barge_in():
     audio = jfk_ulaw()
     for n in range(300):
         driven.media(audio[n * FRAME : (n + 1) * FRAME], n * 0.02)
-    assert not driven.of(ClearAudio)
+    assert not driven.of(NoteDucked)
     assert len(driven.up(AudioChunk)) == 15
 
 
-def test_the_onset_is_the_same_however_the_frames_are_delivered():
-    onset = SpeechOnset(Codec.PCMU, OverlapPolicy())
-    frames = [jfk_ulaw()[at : at + FRAME] for at in range(0, 40_000, FRAME)]
-    first = next(n for n, frame in enumerate(frames) if onset.push(frame))
-    driven = speaking(400_000)
-    at = 0
-    while not driven.of(ClearAudio):
-        driven.media(jfk_ulaw()[at : at + 3 * FRAME], 0.4)  # three packets at a time, a late network
-        at += 3 * FRAME
-    assert at // FRAME - first in (1, 2, 3)
+def test_an_overlap_is_the_same_however_its_frames_are_delivered():
+    audio = jfk_ulaw()
+
+    def actions(step: int) -> list[tuple[FloorAction, float]]:
+        watch = OverlapWatch(Codec.PCMU, OverlapRules())
+        seen = []
+        for at in range(0, len(audio), step):
+            piece = audio[at : at + step]
+            for action in watch.push(piece, (at + len(piece)) / 8_000):
+                seen.append((action, round(watch.onset_s, 6)))
+                if action is FloorAction.GIVE:
+                    watch.reset()
+        return seen
+
+    one = actions(FRAME)
+    assert FloorAction.GIVE in [action for action, _ in one]
+    assert actions(3 * FRAME) == one
 
 
 def test_a_turn_is_over_when_its_last_mark_returns():
@@ -228,7 +255,7 @@ def test_marks_that_come_late_show_how_far_behind_the_ear_is():
         now = tick / 50
         driven.tick_to(now)
         for mark in driven.of(SendMark):
-            due = 0.4 + int(mark.name.partition(":")[2]) / 8_000 + behind_s
+            due = 0.4 + int(mark.name.split(":")[2]) / 8_000 + behind_s
             if due <= now < due + 0.02:
                 driven.call.receive(MarkPlayed(mark.name), now)
                 driven.drain()
@@ -305,7 +332,7 @@ def test_hanging_up_waits_until_the_goodbye_was_heard():
     driven.drain()
     driven.tick_to(0.85)
     assert not driven.of(EndLeg)
-    driven.call.receive(MarkPlayed("1:4000"), 0.95)
+    driven.call.receive(MarkPlayed("1:0:4000"), 0.95)
     driven.drain()
     assert [effect.action for effect in driven.of(EndLeg)] == ["hangup"]
     assert driven.of(NoteEnded)[0].reason == "agent_hangup"
@@ -315,7 +342,7 @@ def test_hanging_up_waits_until_the_goodbye_was_heard():
 def test_a_barge_in_takes_back_what_the_turn_wanted_done():
     driven = speaking()
     driven.call.receive(WorkerSaid(ToolCall(CALL, 0, driven.next_seq(), "transfer", {"to": "+1"}, TurnId(1))), 0.4)
-    now = barge_in(driven, 1.0)
+    _, now = barge_in(driven, 1.0)
     driven.call.receive(WorkerSaid(ToolCall(CALL, 0, driven.next_seq(), "transfer", {"to": "+1"}, TurnId(1))), now)
     driven.tick_to(now + 4)
     assert not driven.of(EndLeg)
@@ -401,7 +428,7 @@ def test_an_ended_call_says_so_once_and_then_is_quiet(event, reason, action):
     assert driven.drain() == []
 
 
-@pytest.mark.parametrize("name", ["", ":", "1", "x:y", "1:-5", "²:3", "1:1:1", "9" * 5_000 + ":1"])
+@pytest.mark.parametrize("name", ["", ":", "1", "x:y", "1:-5", "²:0:3", "1:1", "1:1:1:1", "9" * 5_000 + ":0:1"])
 def test_a_mark_that_is_not_ours_is_counted(name: str):
     driven = speaking()
     driven.call.receive(MarkPlayed(name), 0.5)

@@ -7,12 +7,15 @@ from gateway.effects import (
     EndLeg,
     NoteDecision,
     NoteDropped,
+    NoteDucked,
     NoteEnded,
     NoteKey,
     NoteMissing,
     NoteMuted,
+    NoteOverlap,
     NoteTurnEnded,
     NoteTurnOpened,
+    OverlapEnd,
     SendAudio,
     TurnEnd,
 )
@@ -205,7 +208,11 @@ def test_a_barge_in_tells_when_the_caller_began_and_how_long_the_stop_took():
         driven.tick_to(now)
         driven.media(audio[at : at + 160], now)
     (note,) = driven.of(NoteTurnEnded)
-    assert note.stop_s is not None
-    assert note.onset_at_s is not None
-    assert note.onset_at_s == pytest.approx(now - note.stop_s)
-    assert 1.0 <= note.onset_at_s <= 1.1
+    assert note.end is TurnEnd.BARGED_IN
+    *earlier, last = driven.of(NoteOverlap)
+    assert {overlap.end for overlap in earlier} <= {OverlapEnd.KEPT, OverlapEnd.RESUMED}
+    assert (last.end, last.at_s) == (OverlapEnd.YIELDED, note.at_s)
+    assert last.stopped_at_s is not None
+    assert note.onset_at_s == last.onset_at_s
+    assert note.stop_s == pytest.approx(last.stopped_at_s - last.onset_at_s)
+    assert 1.0 <= driven.of(NoteDucked)[0].onset_at_s <= 1.1

@@ -1,5 +1,6 @@
 """Playing a turn, and knowing what was heard of it."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,3 +212,62 @@ def test_the_pieces_of_a_turn_meet_to_the_sample_except_where_an_underrun_is_cou
                 playout.acknowledge(piece.sent_samples, now + late_ms[n] / 1_000)
     assert gaps == playout.underruns
     assert gap_samples / 8_000 == pytest.approx(playout.underrun_s)
+
+
+def test_a_lowered_voice_is_quieter_at_once_and_nothing_is_lost_or_repeated():
+    playout = Playout(Codec.L16_16K, TWILIO)
+    tone = (8_000 * np.sin(np.arange(32_000) / 5)).astype("<i2")
+    playout.open(TurnId(1))
+    playout.submit(0, tone.tobytes())
+    heard = bytearray()
+
+    def play(begin: float, end: float) -> bytes:
+        """What the leg plays between the two, being told to drop the rest at ``end``."""
+        out = b""
+        for tick in range(round(begin * 50), round(end * 50)):
+            while (piece := playout.take(tick / 50)) is not None:
+                out += piece.payload
+        return out[: round((end - begin) * 16_000) * 2]
+
+    heard += play(0.0, 0.5)
+    playout.lower(20.0, 0.5)
+    assert playout.ledger is not None
+    assert playout.ledger.played == playout.ledger.sent == 8_000
+    heard += play(0.5, 0.9)
+    playout.restore(0.9)
+    heard += play(0.9, 1.3)
+    samples = np.frombuffer(heard, "<i2").astype(float)
+    level_db = [20 * np.log10(np.sqrt(np.mean(samples[at : at + 320] ** 2)) / 5_657) for at in range(0, 20_480, 320)]
+    assert max(level_db[26:44]) == pytest.approx(-20, abs=0.5)  # from the packet after the ramp on
+    assert level_db[:25] + level_db[46:] == pytest.approx([0.0] * 43, abs=0.1)
+    assert np.array_equal(np.sign(samples[np.abs(samples) > 20]), np.sign(tone[: len(samples)][np.abs(samples) > 20]))
+    assert playout.underruns == 0
+
+
+def test_a_held_turn_gives_nothing_and_goes_on_from_the_word_it_is_told():
+    playout = playing(16_000)
+    playout.take(10.0)
+    playout.take(10.3)
+    playout.hold(10.35)
+    assert playout.ledger is not None
+    assert (playout.ledger.sent, playout.ledger.played) == (2_800, 2_800)
+    assert playout.take(12.0) is None
+    assert playout.next_take() is None
+    playout.submit(16_000, b"\x02" * 800)  # the worker does not know yet
+    playout.resume(2_000, 12.0)
+    piece = playout.take(12.0)
+    assert piece is not None
+    assert piece.sent_samples - len(piece.payload) == 2_000
+    assert piece.payload[160:] == b"\x01" * (len(piece.payload) - 160)  # after a ramp of 20 ms
+    assert playout.advance(12.1).played == 2_800
+    assert playout.underruns == 0
+
+
+def test_a_turn_goes_back_no_further_than_was_kept():
+    playout = playing(8_000 * 20)
+    for tick in range(500):
+        playout.take(tick / 50)
+    playout.hold(10.0)
+    playout.resume(0, 10.0)
+    assert playout.ledger is not None
+    assert 8_000 * 4 <= playout.ledger.sent <= 8_000 * 7
