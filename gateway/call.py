@@ -487,19 +487,16 @@ class Call:
                     self._overlap = _Overlap(at_s - self._watch.overlap_s, at_s)
                     self._effects.append(NoteDucked(self._newest_turn, self._overlap.onset_at_s, at_s))
                 self._overlap.restored_at_s = None
-                self._playout.lower(self._watch.rules.duck_db, now)
-                self._drop_unplayed()
+                self._take_back(self._playout.lower(self._watch.rules.duck_db, now))
                 self._feed_leg(now)
             case FloorAction.STOP:
                 assert self._overlap is not None, "only a voice that was lowered is stopped"
                 self._overlap.stopped_at_s = at_s
-                self._playout.hold(now)
-                self._drop_unplayed()
+                self._take_back(self._playout.hold(now))
             case FloorAction.RESTORE:
                 assert self._overlap is not None, "only a voice that was lowered is restored"
                 self._overlap.restored_at_s = at_s
-                self._playout.restore(now)
-                self._drop_unplayed()
+                self._take_back(self._playout.restore(now))
                 if not self._watch.undecided:
                     self._note_overlap(OverlapEnd.KEPT, at_s)
                 self._feed_leg(now)
@@ -516,13 +513,13 @@ class Call:
             case _:
                 assert_never(action)
 
-    def _drop_unplayed(self) -> None:
-        """The leg drops what it has not played, and is given it anew."""
+    def _take_back(self, samples: int) -> None:
+        """The leg drops what it has not played; it will be given it anew."""
         self._mark_round += 1
         ledger = self._playout.ledger
         assert ledger is not None, "an open turn has a ledger"
         self._marked_samples = ledger.sent
-        self._effects.append(ClearAudio())
+        self._effects.append(ClearAudio(samples))
 
     def _note_overlap(self, end: OverlapEnd, at_s: float) -> None:
         overlap, self._overlap = self._overlap, None

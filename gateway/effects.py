@@ -45,7 +45,12 @@ class SendKeys:
 
 @dataclass(frozen=True, slots=True)
 class ClearAudio:
-    """Drop at once what the leg has not played yet."""
+    """Drop at once what the leg has not played yet.
+
+    ``taken_back_samples`` of it the leg will be given again, within the same turn.
+    """
+
+    taken_back_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)

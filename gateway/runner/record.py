@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gateway.effects import (
+    ClearAudio,
     Effect,
     NoteDecision,
     NoteEnded,
@@ -188,6 +189,14 @@ class CallRecord:
             turn.sent_samples += samples
             turn.sent_until_s = effect.at_s + samples / rate_hz
 
+    def _note_cleared(self, effect: ClearAudio) -> None:
+        turn = self.open_turn
+        if turn is not None and effect.taken_back_samples:
+            rate_hz = self.setup.codec.sample_rate_hz
+            turn.sent_samples -= effect.taken_back_samples
+            turn.sent_until_s -= effect.taken_back_samples / rate_hz
+            self.levels[Voice.AGENT].cut(round(turn.sent_until_s * rate_hz))
+
     def _note_opened(self, note: NoteTurnOpened) -> None:
         self.open_turn = OpenTurn(note.turn, note.at_s)
 
@@ -250,6 +259,7 @@ def percentile(values_s: deque[float], share: float) -> float:
 
 _NOTES: dict[type[Any], Callable[[CallRecord, Any], None]] = {
     SendAudio: CallRecord._note_audio,
+    ClearAudio: CallRecord._note_cleared,
     SendUp: CallRecord._note_up,
     NoteDecision: CallRecord._note_decision,
     NoteTurnOpened: CallRecord._note_opened,

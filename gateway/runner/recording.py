@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import structlog
 
-from gateway.effects import Effect, NoteDecision, NoteTurnEnded, SendAudio, SendUp
+from gateway.effects import ClearAudio, Effect, NoteDecision, NoteTurnEnded, SendAudio, SendUp
 from gateway.runner.stereo import StereoTrack
 from wire.audio.codecs import Codec
 from wire.ids import CallId
@@ -97,8 +97,10 @@ class CallRecorder:
                 self._track.chunk_complete(decision.index, at_s - latency_s)
             case SendAudio(payload, at_s):
                 self._track.agent(at_s, payload)
-            case NoteTurnEnded():
-                self._track.end_turn(effect.ledger.played)
+            case ClearAudio(taken_back_samples):
+                self._track.take_back(taken_back_samples)
+            case NoteTurnEnded(ledger):
+                self._track.end_turn(ledger.sent - ledger.played)
 
     def finish(self) -> None:
         """The call is over; what the caller said since his last whole chunk is not in it."""

@@ -34,7 +34,6 @@ class StereoTrack:
         self._left = _Channel(codec)
         self._right = _Channel(codec)
         self._early: list[tuple[int, bytes]] = []
-        self._turn_samples = 0
         self._playing_until_s = -inf  # when the leg runs out of the turn, by the call's clock
         self.written_samples = 0
 
@@ -72,12 +71,15 @@ class StereoTrack:
                 payload = payload[max(0, end - position) * self._sample_bytes :]
         self._right.put(max(position, end), payload)
         self._playing_until_s = at_s + samples / self._rate_hz
-        self._turn_samples += samples
 
-    def end_turn(self, heard_samples: int) -> None:
-        """The agent's turn is over; after its first ``heard_samples`` the leg dropped the rest."""
-        self._right.cut(max(0, self._turn_samples - heard_samples))
-        self._turn_samples = 0
+    def take_back(self, samples: int) -> None:
+        """The leg dropped the last ``samples`` it was given."""
+        self._right.cut(samples)
+        self._playing_until_s -= samples / self._rate_hz
+
+    def end_turn(self, unheard_samples: int) -> None:
+        """The agent's turn is over; the last ``unheard_samples`` the leg dropped."""
+        self._right.cut(unheard_samples)
         self._playing_until_s = -inf
 
     def take(self, *, final: bool = False) -> bytes:

@@ -157,20 +157,23 @@ class Playout:
         wanted_samples = min(queued_samples, self._piece_samples)
         return self._began_at + (self._play_end - self._lead_samples + wanted_samples) / self._rate_hz
 
-    def lower(self, db: float, now: float) -> None:
-        """From the next sample on the voice is ``db`` quieter. The leg must be told to drop what it has."""
+    def lower(self, db: float, now: float) -> int:
+        """From the next sample on the voice is ``db`` quieter.
+
+        As ``restore`` and ``hold`` it returns how many samples the leg has not played and must be told to drop.
+        """
         self._wanted_db = -db
-        self._take_back(now)
+        return self._take_back(now)
 
-    def restore(self, now: float) -> None:
-        """Be as loud as ever again. The leg must be told to drop what it has."""
+    def restore(self, now: float) -> int:
+        """Be as loud as ever again."""
         self._wanted_db = 0.0
-        self._take_back(now)
+        return self._take_back(now)
 
-    def hold(self, now: float) -> None:
-        """Give the leg nothing more until ``resume``. It must be told to drop what it has."""
-        self._take_back(now)
+    def hold(self, now: float) -> int:
+        """Give the leg nothing more until ``resume``."""
         self.held = True
+        return self._take_back(now)
 
     def resume(self, from_samples: int, now: float) -> None:
         """Go on after ``hold``, from ``from_samples`` of the turn or as far back as the sound was kept."""
@@ -233,7 +236,7 @@ class Playout:
         self._kept.clear()
         return ledger
 
-    def _take_back(self, now: float, to_samples: int | None = None) -> None:
+    def _take_back(self, now: float, to_samples: int | None = None) -> int:
         """Queue again what the leg has not played by the playout clock.
 
         Not by the ear's: an order reaches the leg as late as its audio did.
@@ -243,6 +246,7 @@ class Playout:
         if self._play_end is not None:
             clock = round((now - self._began_at) * self._rate_hz)
             at -= min(max(0, self._play_end - clock), at)
+        unplayed = ledger.sent - at
         if to_samples is not None:
             at = min(at, max(0, to_samples))
         at = max(at, ledger.sent - len(self._kept) // self._bytes_per_sample)
@@ -253,6 +257,7 @@ class Playout:
         ledger.play_to(at)
         ledger.rewind(at)
         self._play_end = None
+        return unplayed
 
     def _at_gain(self, payload: bytes) -> bytes:
         ramp, rest = payload[: self._ramp_bytes], payload[self._ramp_bytes :]

@@ -66,17 +66,17 @@ def test_a_barge_in_is_timed_from_the_first_packet_to_the_clear_and_to_silence()
     timeline = Timeline(
         agent=[Segment(0.0, 1.0), Segment(4.0, 6.24), Segment(8.0, 9.0)],
         caller=[Segment(2.0, 3.0), Segment(6.0, 7.0)],
-        clears_s=[6.205],
+        clears_s=[6.06, 6.205],
     )
     barge_ins = timeline.barge_ins()
-    assert barge_ins == [BargeIn(6.0, 6.205, 6.24)]
-    assert (barge_ins[0].to_clear_s, barge_ins[0].to_silence_s) == (0.205, 0.24)
+    assert barge_ins == [BargeIn(6.0, 6.06, 6.205, 6.24)]
+    assert (barge_ins[0].to_lowered_s, barge_ins[0].to_clear_s, barge_ins[0].to_silence_s) == (0.06, 0.205, 0.24)
     assert [reply.latency_s for reply in timeline.replies()] == [1.0, 1.0]
 
 
 def test_a_barge_in_without_a_clear_says_so():
     timeline = Timeline(agent=[Segment(0.0, 5.0), Segment(7.0, 8.0)], caller=[Segment(2.0, 3.0)], clears_s=[7.5])
-    assert timeline.barge_ins() == [BargeIn(2.0, None, 5.0)]
+    assert timeline.barge_ins() == [BargeIn(2.0, None, None, 5.0)]
     assert timeline.barge_ins()[0].to_clear_s is None
 
 
@@ -92,5 +92,5 @@ def test_the_lines_of_a_timeline_are_in_order_and_name_what_was_said():
         (0.1, None, "caller presses #"),
         (0.5, 1.0, "agent speaks"),
         (2.0, 3.0, "caller speaks: hello?"),
-        (2.5, None, "clear: the agent's buffered audio is dropped"),
+        (2.5, None, "clear: the agent's buffered audio is taken back"),
     ]

@@ -44,11 +44,13 @@ async def test_a_call_goes_from_the_webhook_to_the_worker_and_back(phones: Line)
 
 async def test_barge_in_sends_clear_and_nothing_of_the_old_turn_after_it(phones: Line):
     phone = await answered(phones)
-    await phone.speak(jfk_ulaw()[8_000:24_000])
-    await phone.hear("clear")
+    await phone.speak(jfk_ulaw()[43_200:61_600])
+    await phone.hear("clear")  # the voice is lowered
+    await phone.hear("media")
+    await phone.hear("clear")  # and stopped
     await phones.worker.until(cancelled)
     await phone.speak(2 * SILENCE)
-    await phone.send("mark", mark={"name": "1:3200"})
+    await phone.send("mark", mark={"name": "1:0:3200"})
     await phone.send("stop", stop={"callSid": "CA1"})
     after = [message async for message in phone.socket if message.type is aiohttp.WSMsgType.TEXT]
     assert after == []

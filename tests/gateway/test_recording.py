@@ -222,7 +222,7 @@ def test_of_a_call_with_a_barge_in_the_recording_has_what_the_core_says_was_hear
     call.finish()
     writer.close()
     sound = sound_of(tmp_path / "CA1.wav")
-    heard = np.flatnonzero(sound[:, 1] == 0x10)
+    heard = np.flatnonzero(sound[:, 1] != 0xFF)  # lowered or not
     assert len(heard) == ended.ledger.played > 2_000
     assert heard[0] == pytest.approx(first.at_s * 8_000, abs=1)
     assert heard[-1] - heard[0] == ended.ledger.played - 1

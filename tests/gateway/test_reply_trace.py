@@ -209,7 +209,7 @@ def test_a_reply_waits_for_what_the_leg_still_plays():
     speaks(driven, 2.2, turn=2)
     assert driven.of(SendAudio)[-1].at_s == pytest.approx(2.41)
     driven.tick_to(2.8)
-    sent_samples = int(driven.of(SendMark)[-1].name.partition(":")[2])
+    sent_samples = int(driven.of(SendMark)[-1].name.rpartition(":")[2])
     returns_marks(driven, 2.41 + sent_samples / 8_000)
     (trace,) = traces(driven)
     assert (trace.leg_s, trace.at_s) == pytest.approx((0.21, 2.41))

@@ -40,7 +40,7 @@ def test_clicks_of_both_voices_lie_on_their_sample():
         if index == 4:  # a turn of 2 s from 2.5 s on, in five pieces, each with a click on its first sample
             for piece in range(5):
                 track.agent(2.5 + 0.4 * piece, sound(CHUNK, 0))
-    track.end_turn(5 * CHUNK)
+    track.end_turn(0)
     octets = track.take(final=True)
     assert clicks(octets, 0) == [1_200 + CHUNK * n for n in range(25)]
     assert clicks(octets, 1) == [20_000 + CHUNK * n for n in range(5)]
@@ -55,7 +55,7 @@ def test_a_turn_in_odd_pieces_has_no_seam():
         track.agent(at_s, bytes([CLICK]) * samples)
         at_s += samples / RATE_HZ
         sent += samples
-    track.end_turn(sent)
+    track.end_turn(0)
     assert clicks(track.take(final=True), 1) == list(range(8_000, 8_000 + sent))
 
 
@@ -65,7 +65,7 @@ def test_an_underrun_is_a_hole_of_its_length():
         speak(track, index, 0.4 * (index + 1))
     track.agent(1.0, bytes([CLICK]) * 800)
     track.agent(1.25, bytes([CLICK]) * 800)
-    track.end_turn(1_600)
+    track.end_turn(0)
     assert clicks(track.take(final=True), 1) == [*range(8_000, 8_800), *range(10_000, 10_800)]
 
 
@@ -79,7 +79,7 @@ def test_after_an_hour_of_drift_the_voices_are_within_20_ms(drift):
         true_s = 0.08 + 0.4 * (index + 1) * (1 + drift)  # when the chunk's last sample was here
         if index % 50 == 20:  # both click at the same moment, a quarter of a second ago
             track.agent(true_s - 0.25, sound(80, 0))
-            track.end_turn(80)
+            track.end_turn(0)
             speak(track, index, true_s + late_s, CHUNK - 2_000)
         else:
             speak(track, index, true_s + late_s)
@@ -112,10 +112,23 @@ def test_what_was_not_heard_of_a_turn_is_not_recorded():
     track.agent(1.0, bytes([CLICK]) * 1_600)
     track.agent(1.2, bytes([CLICK]) * 1_600)
     track.agent(1.4, bytes([CLICK]) * 1_600)
-    track.end_turn(heard_samples=2_000)
+    track.end_turn(2_800)
     track.agent(1.5, bytes([CLICK]) * 10)  # the next turn, where the last would still have been playing
-    track.end_turn(10)
+    track.end_turn(0)
     assert clicks(track.take(final=True), 1) == [*range(8_000, 10_000), *range(12_000, 12_010)]
+
+
+def test_what_the_leg_gave_back_is_laid_where_it_was_heard_in_the_end():
+    track = StereoTrack(Codec.PCMU)
+    for index in range(5):
+        speak(track, index, 0.4 * (index + 1))
+    track.agent(1.0, bytes([CLICK]) * 1_600)
+    track.take_back(800)  # at 1.1 s
+    track.agent(1.1, bytes([CLICK]) * 800)  # the same, more quietly
+    track.take_back(400)  # at 1.15 s: held
+    track.agent(1.5, bytes([CLICK]) * 500)  # and resumed
+    track.end_turn(0)
+    assert clicks(track.take(final=True), 1) == [*range(8_000, 9_200), *range(12_000, 12_500)]
 
 
 def test_nothing_is_written_that_may_still_be_taken_back():
@@ -128,7 +141,7 @@ def test_nothing_is_written_that_may_still_be_taken_back():
         if index == 10:
             track.agent(4.0, bytes([CLICK]) * 8_000)
         if index == 12:
-            track.end_turn(heard_samples=0)
+            track.end_turn(8_000)
     written += track.take(final=True)
     assert len(written) == 20 * CHUNK * 2
     assert not clicks(written, 1)
@@ -173,7 +186,7 @@ def test_samples_of_every_codec_are_side_by_side(codec):
     track.caller(0, 0, left * 40)
     track.chunk_complete(0, 40 / codec.sample_rate_hz)
     track.agent(0.0, right * 30)
-    track.end_turn(30)
+    track.end_turn(0)
     assert track.take(final=True) == (left + right) * 30 + (left + codec.silence) * 10
 
 
@@ -181,5 +194,5 @@ def test_speech_before_the_callers_first_sample_is_not_lost():
     track = StereoTrack(Codec.PCMU)
     speak(track, 0, 0.1)  # a chunk that was on its way before the call had begun
     track.agent(0.0, sound(100, 0, 99))
-    track.end_turn(100)
+    track.end_turn(0)
     assert clicks(track.take(final=True), 1) == [2_400, 2_499]

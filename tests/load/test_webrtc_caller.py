@@ -13,7 +13,8 @@ from aiortc import RTCCertificate
 
 from gateway.rtp.opus import OpusDecoder
 from gateway.sdp.formats import MediaCodec
-from gateway.turn.overlap import OverlapPolicy, SpeechOnset
+from gateway.turn.floor import FloorAction
+from gateway.turn.overlap import OverlapWatch
 from gateway.webrtc.offer import read_offer
 from load_tests.schedule import FRAMES_PER_CHUNK, Questions
 from load_tests.stack import OPUS_ABOVE
@@ -22,6 +23,7 @@ from load_tests.webrtc_caller import RTP_HEADER, WebRtcCaller, payload_offset
 from load_tests.webrtc_peer import LightPeer, PeerError
 from load_tests.webrtc_sound import OpusEar, Voice, voice
 from wire.audio.codecs import Codec
+from wire.messages import OverlapRules
 
 ANSWER_MS = 60
 
@@ -54,9 +56,11 @@ def test_the_loop_of_noise_is_heard_as_noise_where_it_begins_anew() -> None:
 
 @pytest.mark.parametrize("after", range(40, 60, 3))
 def test_a_question_does_not_interrupt_its_own_answer(after: int) -> None:
-    onset, decoder = SpeechOnset(Codec.L16_16K, OverlapPolicy()), OpusDecoder()
-    heard = [onset.push(decoder.decode(packet)) for packet in opus_packets(questions_after=(after,), count=150)]
-    assert not any(heard)
+    watch, decoder = OverlapWatch(Codec.L16_16K, OverlapRules()), OpusDecoder()
+    actions = []
+    for number, packet in enumerate(opus_packets(questions_after=(after,), count=150)):
+        actions += watch.push(decoder.decode(packet), (number + 1) / 50)
+    assert not {FloorAction.STOP, FloorAction.GIVE} & set(actions)
 
 
 def test_an_ear_for_opus_hears_questions_and_no_noise() -> None:

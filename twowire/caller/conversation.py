@@ -58,6 +58,7 @@ class Conversation:
         self._agent = SpeechSegments()
         self._caller = SpeechSegments()
         self._clears_s: list[float] = []
+        self._cleared = False  # since the last tick
         self._marks: list[Moment] = []
         self._keys: list[Moment] = []
         self._said: list[Moment] = []
@@ -81,7 +82,7 @@ class Conversation:
 
     def cleared(self, now: float) -> None:
         """The agent's side took back what was not played yet."""
-        self._agent.cut()
+        self._cleared = True
         self._clears_s.append(round(self.line.media_s(now), 4))
 
     def marked(self, name: str, now: float) -> None:
@@ -103,6 +104,10 @@ class Conversation:
         self.late_s.append(tick.late_s)
         self._caller.push(tick.index, loudness(tick.sent) > self._speech_above)
         voiced = loudness(tick.heard) > VOICED_ABOVE
+        if self._cleared:
+            self._cleared = False
+            if not voiced:  # else the agent goes on, more quietly or as before
+                self._agent.cut()
         self._agent.push(tick.index, voiced)
         action = self.script.advance(
             at_s,

@@ -41,7 +41,12 @@ def as_json(result: CallResult, recording: str | None) -> dict[str, Any]:
         "barge_in_missed": conversation.script.barge_in_missed,
         "replies": [asdict(reply) | {"latency_s": reply.latency_s} for reply in timeline.replies()],
         "barge_ins": [
-            asdict(barge_in) | {"to_clear_s": barge_in.to_clear_s, "to_silence_s": barge_in.to_silence_s}
+            asdict(barge_in)
+            | {
+                "to_lowered_s": barge_in.to_lowered_s,
+                "to_clear_s": barge_in.to_clear_s,
+                "to_silence_s": barge_in.to_silence_s,
+            }
             for barge_in in timeline.barge_ins()
         ],
         "timeline": asdict(timeline),
@@ -84,7 +89,8 @@ def _latencies(result: CallResult) -> list[str]:
         what = "key pressed" if reply.by == "key" else "caller silent"
         rows.append((f"{what} at {reply.asked_s:.2f} → agent heard", _ms(reply.latency_s)))
     for barge_in in timeline.barge_ins():
-        rows.append((f"caller speaks at {barge_in.onset_s:.2f} → clear received", _ms(barge_in.to_clear_s)))
+        rows.append((f"caller speaks at {barge_in.onset_s:.2f} → voice taken back", _ms(barge_in.to_lowered_s)))
+        rows.append((f"caller speaks at {barge_in.onset_s:.2f} → last clear received", _ms(barge_in.to_clear_s)))
         rows.append((f"caller speaks at {barge_in.onset_s:.2f} → agent silent", _ms(barge_in.to_silence_s)))
     rows.append(("own clock late, p50 / p99", f"{_number(late_ms(result, 0.5))} / {_number(late_ms(result, 0.99))}"))
     return ["Latency (ms, as the caller hears it, to 20 ms)", *_table(rows)]

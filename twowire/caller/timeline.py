@@ -6,7 +6,10 @@ Speech is placed by the frame in which it was sent or heard, ``clear`` and marks
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from twowire.caller.messages import FRAME_MS
 from twowire.caller.segments import Segment
+
+FRAME_S = FRAME_MS / 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,19 @@ class Reply:
 class BargeIn:
     """The caller spoke while the agent was speaking.
 
-    ``onset_s``: first voiced packet sent; ``clear_s``: ``clear`` received, None if there was none;
-    ``silent_s``: the agent's last audible frame over.
+    ``onset_s``: first voiced packet sent; ``lowered_s``: first ``clear`` received, None if there was none: the agent's
+    voice became quieter, or stopped; ``clear_s``: the last one before it fell silent; ``silent_s``: the agent's last
+    audible frame over.
     """
 
     onset_s: float
+    lowered_s: float | None
     clear_s: float | None
     silent_s: float
+
+    @property
+    def to_lowered_s(self) -> float | None:
+        return None if self.lowered_s is None else round(self.lowered_s - self.onset_s, 3)
 
     @property
     def to_clear_s(self) -> float | None:
@@ -91,8 +100,16 @@ class Timeline:
             if talked_over is None:
                 continue
             later_s = min((other.start_s for other in self.agent if other.start_s > mine.start_s), default=float("inf"))
-            clear_s = next((at_s for at_s in self.clears_s if mine.start_s <= at_s <= later_s), None)
-            found.append(BargeIn(mine.start_s, clear_s, talked_over.end_s))
+            clears_s = [at_s for at_s in self.clears_s if mine.start_s <= at_s <= later_s]
+            before_s = [at_s for at_s in clears_s if at_s <= talked_over.end_s + FRAME_S]
+            found.append(
+                BargeIn(
+                    mine.start_s,
+                    clears_s[0] if clears_s else None,
+                    (before_s or clears_s)[-1] if clears_s else None,
+                    talked_over.end_s,
+                )
+            )
         return found
 
     def lines(self) -> list[tuple[float, float | None, str]]:
@@ -102,6 +119,6 @@ class Timeline:
         for segment in self.caller:
             label = next((moment for moment in reversed(labels) if moment.at_s <= segment.start_s), None)
             lines.append((segment.start_s, segment.end_s, f"caller speaks{f': {label.what}' if label else ''}"))
-        lines += [(at_s, None, "clear: the agent's buffered audio is dropped") for at_s in self.clears_s]
+        lines += [(at_s, None, "clear: the agent's buffered audio is taken back") for at_s in self.clears_s]
         lines += [(key.at_s, None, f"caller presses {key.what}") for key in self.keys]
         return sorted(lines, key=lambda line: line[0])

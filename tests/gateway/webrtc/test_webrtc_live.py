@@ -28,10 +28,10 @@ from wire.messages import AudioChunk, CallClosed, CallOpened, TurnCancelled
 CHUNK_S = 0.4
 
 
-def speech(seconds: float):
-    """A man speaks, at 48 kHz."""
+def speech(seconds: float, after_s: float = 2.0):
+    """A man speaks, at 48 kHz; from 5.4 s of the recording on without a pause."""
     whole = Resampler(8_000, RATE_HZ).push(decode_ulaw(jfk_ulaw()))
-    return whole[2 * RATE_HZ : round((2 + seconds) * RATE_HZ)]
+    return whole[round(after_s * RATE_HZ) : round((after_s + seconds) * RATE_HZ)]
 
 
 @asynccontextmanager
@@ -90,7 +90,7 @@ async def test_the_agent_is_stopped_by_the_callers_word_and_the_page_is_told():
     async with browser_line() as line, browser_of(line) as browser:
         await browser.dial()
         await until_loud(browser)
-        browser.voice.say(speech(1.0))
+        browser.voice.say(speech(2.0, after_s=5.4))
         ended = await browser.until("turn", state="ended")
         assert ended["end"] == "barged_in"
         (cancelled,) = line.worker.of(TurnCancelled)
