@@ -65,7 +65,7 @@ class DueChunk:
     """A chunk the engine has not decided on. ``payload`` is whole, in the call's codec.
 
     ``age_s`` is how old it was at ``received_at``. ``cancelled`` are the turns that the gateway
-    stopped before the chunk ended; the engine hears of them first.
+    stopped before the chunk ended; the engine hears of them first. ``overlap_s``: see ``AudioChunk``.
     """
 
     index: int
@@ -76,6 +76,7 @@ class DueChunk:
     dtmf: str
     cancelled: tuple[TurnCancelled, ...]
     say: tuple[str, ...]
+    overlap_s: float
 
 
 class Session:
@@ -170,7 +171,9 @@ class Session:
         payload = self._fit(chunk.index, chunk.payload)
         if payload is not chunk.payload:
             self._tally.repairs[Repair.LENGTH] += 1
-        self._append(chunk.index, payload, age_s, now, self._dtmf, self.take_cancelled(), tuple(self._say))
+        self._append(
+            chunk.index, payload, age_s, now, self._dtmf, self.take_cancelled(), tuple(self._say), chunk.overlap_s
+        )
         self._dtmf = ""
         self._say.clear()
         self._next_index = chunk.index + 1
@@ -184,8 +187,9 @@ class Session:
         dtmf: str = "",
         cancelled: tuple[TurnCancelled, ...] = (),
         say: tuple[str, ...] = (),
+        overlap_s: float = 0.0,
     ) -> None:
-        self._due.append(DueChunk(index, payload, age_s, now, self._playback_s, dtmf, cancelled, say))
+        self._due.append(DueChunk(index, payload, age_s, now, self._playback_s, dtmf, cancelled, say, overlap_s))
 
     def _fit(self, index: int, payload: bytes) -> bytes:
         """Exactly one chunk, made whole with the codec's silence."""

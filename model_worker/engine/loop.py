@@ -21,6 +21,7 @@ from wire.messages import (
     CallClosed,
     CallFailed,
     CallOpened,
+    CallRules,
     Decision,
     DecisionKind,
     DownMessage,
@@ -148,7 +149,7 @@ class EngineLoop:
             self._refuse(session, Failure.NO_SLOT)
             return
         try:
-            self._engine.open(session.call, session.spec)
+            rules = self._engine.open(session.call, session.spec)
         except UnknownAgentError:
             self._refuse(session, Failure.UNKNOWN_AGENT)
         except Exception as error:
@@ -156,6 +157,8 @@ class EngineLoop:
             self._refuse(session, Failure.ENGINE_FAULT)
         else:
             self._calls[session.call] = _Served(session, now)
+            if rules is not None:
+                self._send(session, CallRules(*session.stamp(), rules))
             self.stats.open_calls = len(self._calls)
             self._announce_draining(session, now)
 
@@ -205,6 +208,7 @@ class EngineLoop:
                 chunk.playback_s,
                 chunk.dtmf,
                 self._sayable(chunk.say) if chunk.say else (),
+                chunk.overlap_s,
             )
             for served, chunk in ready
         ]
@@ -272,6 +276,7 @@ class EngineLoop:
                 chunk_age_s=chunk.age_s + done - chunk.received_at,
                 queue_s=started - chunk.received_at,
                 step_s=done - started,
+                floor=output.floor,
             ),
         )
         for said in output.said:
@@ -302,7 +307,8 @@ class EngineLoop:
 
     def _send_pieces(self, session: Session, voice: TurnVoice, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
-            self._send(session, SpeechChunk(*session.stamp(), voice.turn, *piece))
+            start, payload, text, word_starts = piece
+            self._send(session, SpeechChunk(*session.stamp(), voice.turn, start, payload, text, word_starts))
 
     def _send(self, session: Session, message: DownMessage) -> None:
         self._outbox.append((session.gateway, message))

@@ -17,6 +17,7 @@ from wire.messages import (
     CallOpened,
     DecisionKind,
     Dtmf,
+    OverlapRules,
     Playback,
     Say,
     TurnCancelled,
@@ -54,12 +55,18 @@ class Caller:
     def opens(self, agent: str = "front-desk", gateway: GatewayId = GATEWAY) -> CallOpened:
         return CallOpened(*self._stamp(), gateway, self.codec, agent)
 
-    def speaks(self, payload: bytes | None = None, playback: Playback | None = None, age_s: float = 0.0) -> AudioChunk:
+    def speaks(
+        self,
+        payload: bytes | None = None,
+        playback: Playback | None = None,
+        age_s: float = 0.0,
+        overlap_s: float = 0.0,
+    ) -> AudioChunk:
         """The next chunk; silence unless told otherwise."""
         if payload is None:
             payload = self.codec.silence * self.chunk_samples
         start_samples = self.index * self.chunk_samples
-        chunk = AudioChunk(*self._stamp(), self.index, start_samples, age_s, payload, playback)
+        chunk = AudioChunk(*self._stamp(), self.index, start_samples, age_s, payload, playback, overlap_s)
         self.index += 1
         return chunk
 
@@ -119,6 +126,8 @@ class FakeEngine:
             says_given_words=says_given_words,
         )
         self.agents: set[str] | None = None
+        self.rules: OverlapRules | None = None
+        self.overlaps_s: list[float] = []
         self.answers: dict[int, Answer] = {}
         self.on_step: Callable[[Sequence[StepInput]], None] = lambda _inputs: None
         self.opened: list[CallId] = []
@@ -130,10 +139,11 @@ class FakeEngine:
         """With the index of their chunk, an operator's words."""
         self.pcm: dict[tuple[CallId, int], np.ndarray[Any, Any]] = {}
 
-    def open(self, call: CallId, spec: CallSpec) -> None:
+    def open(self, call: CallId, spec: CallSpec) -> OverlapRules | None:
         if self.agents is not None and spec.agent not in self.agents:
             raise UnknownAgentError(spec.agent)
         self.opened.append(call)
+        return self.rules
 
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
         self.on_step(inputs)
@@ -141,6 +151,7 @@ class FakeEngine:
         for given in inputs:
             self.events.append(("chunk", given.call, given.index, given.dtmf, given.playback_s))
             self.pcm[given.call, given.index] = given.pcm
+            self.overlaps_s.append(given.overlap_s)
             if given.say:
                 self.ordered.append((given.index, given.say))
         return [self.answers.get(given.index, listen)(given) for given in inputs]

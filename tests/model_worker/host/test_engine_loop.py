@@ -18,8 +18,11 @@ from wire.codec import decode, encode
 from wire.ids import CallId, TurnId
 from wire.messages import (
     CallFailed,
+    CallRules,
     Decision,
     DecisionKind,
+    Floor,
+    OverlapRules,
     SpeechChunk,
     ToolCall,
     Transcript,
@@ -429,3 +432,26 @@ def test_a_call_that_is_heard_is_not_given_up() -> None:
         bench.run()
         bench.loop.expire(bench.clock.now)
     assert bench.loop.stats.open_calls == 1
+
+
+def test_an_agents_rules_are_the_first_that_a_gateway_hears_of_a_call() -> None:
+    bench = Bench()
+    bench.engine.rules = OverlapRules(duck_db=12.0, model_judges=True)
+    caller = Caller()
+    bench.give(caller.opens(), caller.speaks())
+    messages = [message for _, message in bench.run()]
+    assert isinstance(messages[0], CallRules)
+    assert (messages[0].overlap, messages[0].seq) == (bench.engine.rules, 0)
+    assert [type(message) for message in messages].count(CallRules) == 1
+
+
+def test_an_engine_is_told_of_an_overlap_and_its_judgement_goes_with_the_decision() -> None:
+    bench = Bench()
+    bench.engine.answers[1] = lambda given: StepOutput(
+        given.call, given.index, DecisionKind.LISTEN, floor=Floor.YIELD if given.overlap_s > 0.5 else None
+    )
+    caller = Caller()
+    bench.give(caller.opens(), caller.speaks(), caller.speaks(overlap_s=0.6))
+    decisions = of(Decision, bench.run())
+    assert bench.engine.overlaps_s == [0.0, 0.6]
+    assert [decision.floor for decision in decisions] == [None, Floor.YIELD]
