@@ -71,7 +71,7 @@ def _build_receptionist(config: WorkerConfig) -> BuiltEngine:
     try:
         agents = load_agents(config.agents_dir or SHIPPED_AGENTS)
         for agent in agents.values():
-            for phrases in agent.phrases().values():
+            for phrases in (*agent.phrases().values(), agent.overlap.phrases):
                 check_phrases(phrases)
     except (AgentFileError, UnknownWordError) as error:
         raise ConfigError(f"TWOWIRE_AGENTS_DIR: {error}") from None

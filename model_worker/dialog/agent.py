@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from model_worker.dialog.understanding import normalize
+from wire.messages import OverlapRules
 
 MENU_KEY = "*"
 """Says the menu again."""
@@ -150,6 +151,52 @@ class Voicemail(_Part):
     say: Spoken = "Please leave a message after the tone."
 
 
+class Overlap(_Part):
+    """What happens when the caller sounds over the agent: the voice is lowered, then stopped or brought back.
+
+    Seconds and decibels as in ``wire.messages.OverlapRules``, which says what each means.
+    """
+
+    duck_db: Annotated[float, Field(ge=0, le=60)] = 20.0
+    trigger_frames: Annotated[int, Field(ge=1, le=50)] = 2
+    trigger_window: Annotated[int, Field(ge=1, le=50)] = 3
+    over_after_s: Annotated[float, Field(gt=0, le=5)] = 0.24
+    judged_within_s: Annotated[float, Field(gt=0, le=10)] = 2.4
+    """A short remark takes this long to be recognized: 0.6 s of silence after it, and two chunks."""
+    stop_after_s: Annotated[float, Field(gt=0, le=10)] = 0.64
+    sure_after_s: Annotated[float, Field(gt=0, le=10)] = 1.0
+    acknowledgements: Phrases = ("mhm", "uh-huh", "okay", "right", "yes", "yeah", "sure", "I see", "thank you", "great")
+    """What callers say who only listen: the agent goes on."""
+    objections: Phrases = ("stop", "wait", "hold on", "excuse me", "sorry", "hello")
+    """Short words that take the floor, besides all that the agent expects to be asked."""
+
+    @model_validator(mode="after")
+    def _lengths_are_in_order(self) -> "Overlap":
+        if self.trigger_frames > self.trigger_window:
+            raise ValueError("trigger_frames cannot be more than trigger_window")
+        if self.sure_after_s < self.stop_after_s:
+            raise ValueError("sure_after_s cannot be less than stop_after_s")
+        return self
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """What the recognizer listens for while the agent speaks, besides what the dialog expects."""
+        return (*self.acknowledgements, *self.objections)
+
+    def rules(self) -> OverlapRules:
+        """What the gateway needs of it."""
+        return OverlapRules(
+            duck_db=self.duck_db,
+            trigger_frames=self.trigger_frames,
+            trigger_window=self.trigger_window,
+            over_after_s=self.over_after_s,
+            model_judges=True,
+            judged_within_s=self.judged_within_s,
+            stop_after_s=self.stop_after_s,
+            sure_after_s=self.sure_after_s,
+        )
+
+
 class Agent(_Part):
     """One receptionist."""
 
@@ -170,6 +217,7 @@ class Agent(_Part):
     no_examples: Phrases = ("no", "no thanks", "no thank you", "nope")
     goodbye: Goodbye = Goodbye()
     silence: Silence = Silence()
+    overlap: Overlap = Overlap()
     failures: Failures = Failures()
     transfer: Transfer | None = None
     voicemail: Voicemail = Voicemail()

@@ -36,6 +36,7 @@ class TurnVoice:
         self._codec = codec
         self._engine_rate_hz = engine_rate_hz
         self._taken_samples = 0  # of the engine's speech
+        self._text = ""  # not yet sent, of a voice that does not tell
         self._words: deque[tuple[int, str]] = deque()  # not yet sent: where they begin in the turn, and what they are
         self._resampler = Resampler(engine_rate_hz, codec.sample_rate_hz)
         self._max_samples = round(MAX_PIECE_S * codec.sample_rate_hz)
@@ -46,30 +47,31 @@ class TurnVoice:
         All with the first piece where the voice did not tell when they do. Exhaust it before the next call.
         """
         words = speech.text.split()
-        if len(words) != len(speech.word_starts):
-            self._taken_samples += len(speech.pcm)
-            yield from self._cut(self._resampler.push(speech.pcm), speech.text)
-            return
-        rate = self._codec.sample_rate_hz / self._engine_rate_hz
-        starts = [round((self._taken_samples + start) * rate) for start in speech.word_starts]
+        if len(words) == len(speech.word_starts):
+            rate = self._codec.sample_rate_hz / self._engine_rate_hz
+            starts = [round((self._taken_samples + start) * rate) for start in speech.word_starts]
+            self._words.extend(zip(starts, words, strict=True))
+        else:
+            self._text = f"{self._text} {speech.text}".strip()
         self._taken_samples += len(speech.pcm)
-        self._words.extend(zip(starts, words, strict=True))
-        yield from self._cut(self._resampler.push(speech.pcm), "")
+        return self._cut(self._resampler.push(speech.pcm))
 
     def finish(self) -> Iterator[Piece]:
-        """The last milliseconds, which the resampler still holds."""
-        return self._cut(self._resampler.flush(), "", last=True)
+        """The last milliseconds, which the resampler still holds, and words that rounding put behind them."""
+        yield from self._cut(self._resampler.flush())
+        if self._words or self._text:
+            yield self._piece(self.total_samples, b"", len(self._words))
 
-    def _cut(self, pcm: Pcm, text: str, last: bool = False) -> Iterator[Piece]:
+    def _cut(self, pcm: Pcm) -> Iterator[Piece]:
         for at in range(0, len(pcm), self._max_samples):
             part = pcm[at : at + self._max_samples]
             start = self.total_samples
             self.total_samples += len(part)
-            final = last and at + len(part) == len(pcm)
-            begun: list[tuple[int, str]] = []
-            while self._words and (final or self._words[0][0] < self.total_samples):
-                begun.append(self._words.popleft())
-            text = " ".join([text, *(word for _, word in begun)]).strip()
-            starts = tuple(min(place, self.total_samples) for place, _ in begun)
-            yield Piece(start, g711.encode(self._codec, part), text, starts)
-            text = ""
+            begun = sum(1 for place, _ in self._words if place < self.total_samples)
+            yield self._piece(start, g711.encode(self._codec, part), begun)
+
+    def _piece(self, start: int, payload: bytes, begun: int) -> Piece:
+        told = [self._words.popleft() for _ in range(begun)]
+        text = " ".join([self._text, *(word for _, word in told)]).strip()
+        self._text = ""
+        return Piece(start, payload, text, tuple(min(place, self.total_samples) for place, _ in told))

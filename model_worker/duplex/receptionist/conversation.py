@@ -5,6 +5,7 @@ A step is ``listen``, then one poll of the recognizer for all calls (the engine'
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from model_worker.dialog.agent import Agent, Ending, Spoken
 from model_worker.dialog.events import (
@@ -26,11 +27,12 @@ from model_worker.dialog.machine import Dialog
 from model_worker.dialog.table import State
 from model_worker.duplex.receptionist.ear import Ear
 from model_worker.duplex.receptionist.history import Entry, History
+from model_worker.duplex.receptionist.overlap_judge import Evidence, Words, judge, sort_words
 from model_worker.duplex.receptionist.utterance import AgentTurn
 from model_worker.duplex.receptionist.voice import Rendered
 from model_worker.seams import Action, Recognition, Said, StepInput, StepOutput
 from wire.ids import NO_TURN, TurnId
-from wire.messages import DecisionKind, Voice
+from wire.messages import DecisionKind, Floor, Voice
 
 INPUT_RATE_HZ = 16_000
 STALLED_S = 6.0  # a turn of which nothing more is heard for so long was lost on the way; three times what is kept ahead
@@ -47,6 +49,9 @@ class Conversation:
         self._dialog = Dialog(agent)
         self._max_call_s = agent.max_call_minutes * 60
         self._reject_below = reject_below
+        self._overlap = agent.overlap
+        self._overheard: Recognition | None = None  # it takes the floor, and is an answer once the gateway has stopped
+        self._overheard_words = Words.AWAITED
         self._phrases: tuple[str, ...] = ()
         self._elapsed_s = 0.0
         self._quiet_s = 0.0  # since anybody spoke
@@ -76,14 +81,19 @@ class Conversation:
         if given.say:
             self._take_order(given.say)
         if self._dialog.state is not State.ENDED:
-            self.ear.hear(given.pcm, self._phrases, agent_audible=self._turn is not None and not self._to_say)
+            audible = self._turn is not None and not self._to_say
+            phrases = (*self._phrases, *self._overlap.phrases) if audible else self._phrases
+            self.ear.hear(given.pcm, phrases, agent_audible=audible)
         idle = self._turn is None and not self._to_say and not self._ordered and not self.ear.caller_has_floor
         self._quiet_s = self._quiet_s + chunk_s if idle else 0.0
 
     def decide(self, given: StepInput) -> StepOutput:
         """What to do after the chunk. May raise TtsError."""
         if (result := self.ear.take_result()) is not None:
-            self._take_result(result)
+            if self.ear.overheard:
+                self._overhear(result)
+            else:
+                self._take_result(result)
         if self._elapsed_s >= self._max_call_s:
             self._max_call_s = float("inf")  # said once: the dialog remembers
             self._receive(TimeUp())
@@ -93,7 +103,7 @@ class Conversation:
             self._ordered = ()  # the caller is being let go of
         if self._to_say or self._ordered:
             self._open_turn()
-        output = self._speak(given)
+        output = replace(self._speak(given), floor=self._judge(given.overlap_s))
         self._said, self._immediate = [], []
         return output
 
@@ -102,6 +112,9 @@ class Conversation:
         if self._turn is not None and self._turn.id == turn:
             self._cut_turn(self._turn.text_before(heard_s))
             self.ear.agent_stopped()
+            if (overheard := self._overheard) is not None:
+                self._overheard = None
+                self._take_result(overheard)
         elif self._replaced is not None and self._replaced.id == turn:
             self.history.cut(turn, self._replaced.text_before(heard_s))
             self._replaced = None
@@ -141,6 +154,21 @@ class Conversation:
         self._quiet_s = 0.0
         if turn.id != self._ordered_turn:
             self._receive(BargedIn(heard_text))
+
+    def _overhear(self, result: Recognition) -> None:
+        """What was said over the agent is recognized. It may take the floor; only then was it an answer."""
+        sure = result.confidence >= self._reject_below
+        words = sort_words(result.text if sure else "", self._phrases, self._overlap.objections)
+        self._overheard_words = words
+        self._overheard = result if words is Words.QUESTION else None
+
+    def _judge(self, overlap_s: float) -> Floor | None:
+        """Who shall have the floor, where the caller has been sounding over the agent for so long."""
+        words, self._overheard_words = self._overheard_words, Words.AWAITED
+        if overlap_s <= 0.0:
+            self._overheard = None
+            return None
+        return judge(Evidence(self.ear.speech_s(overlap_s), self.ear.quiet_s, words))
 
     def _take_order(self, texts: tuple[str, ...]) -> None:
         """An operator's words take the floor; to the dialog its own were cut off, and it comes back to them."""

@@ -2,10 +2,12 @@
 
 The ear never stops listening. What the caller says while the agent is heard is recognized too,
 but counts as an answer only if the gateway stopped the agent for it (``agent_stopped``) or the
-agent had finished before the last word; else it was a "mhm".
+agent had finished before the last word; else it was *overheard*, and tells whether to stop.
 """
 
+from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -17,6 +19,8 @@ PRE_ROLL_SAMPLES = 4_800  # 0.3 s: soft first consonants lie before the frame in
 RESULT_DEADLINE_CHUNKS = 5  # 2 s of the line; a recognizer this late is stuck, and the caller waits
 MAX_HELD_SAMPLES = 12 * 16_000  # speech kept while the result before it is awaited
 
+_FRAME_S = FRAME_SAMPLES / 16_000
+_KEPT_FRAMES = round(10.0 / _FRAME_S)
 _EMPTY: Pcm = np.empty(0, np.int16)
 _NOTHING_FITS = Recognition("", 0.0)
 
@@ -27,12 +31,15 @@ class Ear:
     def __init__(self, call: CallId, vad: Vad, asr: Asr, policy: EndpointPolicy | None = None) -> None:
         self.awaiting = False
         """An utterance is over and its result is not there yet."""
+        self.overheard = False
+        """The awaited utterance was said over the agent, who went on; of the last one taken, it was."""
         self.late_results = 0
         self._call = call
         self._vad = vad
         self._asr = asr
         self._endpointer = Endpointer(policy)
         self._pre_roll = _EMPTY  # the last 0.3 s; while a result is awaited and the caller speaks on, all of that
+        self._speech: deque[bool] = deque(maxlen=_KEPT_FRAMES)  # of the last frames, which were speech
         self._position = 0  # samples heard since the call began
         self._recording = False  # what is heard goes to the recognizer
         self._unfinished = False  # the recognizer has an utterance of this call open
@@ -57,6 +64,7 @@ class Ear:
         taken = 0
         for probability in self._vad.push(pcm):
             edge = self._endpointer.push(probability)
+            self._speech.append(self._endpointer.in_speech)
             if self._endpointer.speaking and self._endpointer.in_speech:
                 self._over_agent = agent_audible
             if edge is None:
@@ -73,8 +81,19 @@ class Ear:
         self._take(pcm[taken:])
 
     def agent_stopped(self) -> None:
-        """The gateway cut the agent off for what the caller is saying: it is an answer."""
-        self._over_agent = False
+        """The gateway cut the agent off for what the caller is saying, or has just said: it is an answer."""
+        self._over_agent = self.overheard = False
+
+    def speech_s(self, within_s: float) -> float:
+        """How much of the last ``within_s`` seconds, 10 at most, was speech."""
+        frames = round(within_s / _FRAME_S)
+        return sum(islice(reversed(self._speech), frames)) * _FRAME_S
+
+    @property
+    def quiet_s(self) -> float:
+        """How long ago the last frame of speech was, as far back as 10 seconds."""
+        ago = next((ago for ago, speech in enumerate(reversed(self._speech)) if speech), len(self._speech))
+        return ago * _FRAME_S
 
     def drop_utterance(self) -> None:
         """The caller pressed a key instead: what was being said no longer matters."""
@@ -122,7 +141,8 @@ class Ear:
         if not self._recording:
             return
         self._recording = False
-        if is_speech and not self._dropped and not self._over_agent:
+        if is_speech and not self._dropped:
+            self.overheard = self._over_agent
             self._asr.finish(self._call)
             self._unfinished = False
             self.awaiting = True

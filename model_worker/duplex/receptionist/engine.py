@@ -20,7 +20,7 @@ from model_worker.seams import (
     Vad,
 )
 from wire.ids import CallId, TurnId
-from wire.messages import DecisionKind
+from wire.messages import DecisionKind, OverlapRules
 
 CHUNK_MS = 400
 
@@ -93,14 +93,15 @@ class ReceptionistEngine:
                 for part in parts_of(text):
                     self._voices[agent.voice].render(part)
 
-    def open(self, call: CallId, spec: CallSpec) -> None:
-        """Begin a call, anew if it is open. Raises UnknownAgentError."""
+    def open(self, call: CallId, spec: CallSpec) -> OverlapRules:
+        """Begin a call, anew if it is open; returns how its agent wants to be talked over. Raises UnknownAgentError."""
         agent = self._agents.get(spec.agent)
         if agent is None:
             raise UnknownAgentError(f"no agent {spec.agent!r}; this worker has {', '.join(sorted(self._agents))}")
         self.close(call)
         ear = Ear(call, self._vad(), self._asr)
         self._calls[call] = Conversation(agent, ear, self._voices[agent.voice].render, self._policy.reject_below)
+        return agent.overlap.rules()
 
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
         """Decide on one chunk of each call."""

@@ -44,7 +44,27 @@ def test_speech_over_the_agent_counts_only_when_the_agent_was_stopped(stopped: b
         ear.agent_stopped()
     for _ in range(2):
         ear.hear(QUIET, ("yes",), agent_audible=not stopped)
-    assert ear.awaiting is stopped
+    assert ear.awaiting
+    assert ear.overheard is not stopped
+
+
+def test_what_was_overheard_is_an_answer_when_the_agent_is_stopped_for_it() -> None:
+    ear = Ear(CALL, LevelVad(), LevelAsr())
+    ear.hear(utterance(0, 6_400)[:6_400], ("yes",), agent_audible=True)
+    for _ in range(2):
+        ear.hear(QUIET, ("yes",), agent_audible=True)
+    assert ear.overheard
+    ear.agent_stopped()
+    assert not ear.overheard
+
+
+def test_speech_and_quiet_are_told_to_a_frame() -> None:
+    ear = Ear(CALL, LevelVad(), LevelAsr())
+    ear.hear(utterance(6_400, 6_400), ("yes",), agent_audible=True)
+    total_s = len(utterance(6_400, 6_400)) / 16_000
+    assert ear.speech_s(10.0) == pytest.approx(0.4, abs=0.07)
+    assert ear.quiet_s == pytest.approx(total_s - 0.8, abs=0.07)
+    assert ear.speech_s(max(0.0, total_s - 0.8 - 0.1)) == 0.0
 
 
 def test_a_result_nobody_waits_for_is_dropped() -> None:
