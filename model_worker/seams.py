@@ -205,6 +205,8 @@ class Utterance:
     pcm: Pcm
     sample_rate_hz: int
     words: Sequence[Word]
+    exact_words: bool = False
+    """The voice told where the words begin; else their starts are estimates."""
 
 
 class Tts(Protocol):

@@ -97,7 +97,7 @@ class EspeakTts:
             raise TtsError(f"espeak-ng: {answer}")
         pcm, words = answer
         samples = np.frombuffer(pcm, np.int16)
-        return Utterance(samples, self._rate_hz, place_words(plain, words, len(samples)))
+        return Utterance(samples, self._rate_hz, place_words(plain, words, len(samples)), exact_words=bool(words))
 
     def _running(self) -> "subprocess.Popen[bytes] | EspeakProgram":
         if self._child is not None and self._child.poll() is None:

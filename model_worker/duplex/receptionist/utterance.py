@@ -34,6 +34,7 @@ class AgentTurn:
         self._pending: Pcm = np.empty(0, np.int16)
         self._pending_words: deque[Word] = deque()  # not yet emitted; starts are samples of the turn
         self._words: list[Word] = []  # emitted
+        self._estimated_until = 0  # up to where the voice did not tell where its words are
 
     @property
     def done(self) -> bool:
@@ -83,13 +84,18 @@ class AgentTurn:
             offset = self.generated_samples + len(self._pending)
             self._pending = np.concatenate((self._pending, rendered.pcm))
             self._pending_words.extend(Word(word.text, offset + word.start_samples) for word in rendered.words)
+            if not rendered.exact_words:
+                self._estimated_until = offset + len(rendered.pcm)
 
     def _cut_piece(self) -> Speech:
         pcm, self._pending = self._pending[:PIECE_SAMPLES], self._pending[PIECE_SAMPLES:]
         self.generated_samples += len(pcm)
+        start = self.generated_samples - len(pcm)
         begun: list[Word] = []
         last = self.done
         while self._pending_words and (last or self._pending_words[0].start_samples < self.generated_samples):
             begun.append(self._pending_words.popleft())
         self._words += begun
-        return Speech(pcm, " ".join(word.text for word in begun))
+        exact = bool(begun) and begun[0].start_samples >= self._estimated_until
+        starts = tuple(min(word.start_samples - start, len(pcm)) for word in begun) if exact else ()
+        return Speech(pcm, " ".join(word.text for word in begun), starts)

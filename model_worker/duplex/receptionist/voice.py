@@ -27,10 +27,11 @@ _CLAUSE_END = re.compile(r"(?<=,)\s+")
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A sentence or recording at 16 kHz; word starts in its samples."""
+    """A sentence or recording at 16 kHz; word starts in its samples, estimated unless ``exact_words``."""
 
     pcm: Pcm
     words: Sequence[Word]
+    exact_words: bool = False
 
 
 class VoiceBox:
@@ -60,7 +61,7 @@ class VoiceBox:
     def _synthesize(self, text: str) -> Rendered:
         spoken = self._tts.synthesize(text)
         words = [Word(word.text, word.start_samples * OUTPUT_RATE_HZ // spoken.sample_rate_hz) for word in spoken.words]
-        return Rendered(_to_output_rate(spoken.pcm, spoken.sample_rate_hz), words)
+        return Rendered(_to_output_rate(spoken.pcm, spoken.sample_rate_hz), words, spoken.exact_words)
 
     def _read(self, clip: Clip) -> Rendered:
         recording = read_wav(clip.clip)

@@ -120,6 +120,7 @@ class WordTts(Tts):
         self.spoken: list[str] = []
         self.broken_text: str | None = None
         self.closed = False
+        self.exact_words = True
 
     def synthesize(self, text: str) -> Utterance:
         if text == self.broken_text:
@@ -128,7 +129,8 @@ class WordTts(Tts):
         words = text.split()
         word_samples = round(self.WORD_S * self.sample_rate_hz)
         pcm = np.repeat(np.arange(1, len(words) + 1, dtype=np.int16) * 100, word_samples)
-        return Utterance(pcm, self.sample_rate_hz, [Word(word, n * word_samples) for n, word in enumerate(words)])
+        places = [Word(word, n * word_samples) for n, word in enumerate(words)]
+        return Utterance(pcm, self.sample_rate_hz, places, self.exact_words)
 
     def close(self) -> None:
         self.closed = True
@@ -178,10 +180,12 @@ class Line:
         self.outputs: list[StepOutput] = []
         self.most_ahead_s = 0.0
 
-    def next_input(self, pcm: Pcm = QUIET, dtmf: str = "", say: tuple[str, ...] = ()) -> StepInput:
+    def next_input(
+        self, pcm: Pcm = QUIET, dtmf: str = "", say: tuple[str, ...] = (), overlap_s: float = 0.0
+    ) -> StepInput:
         """The next chunk, with what the caller has heard by its end."""
         self.heard_s = min(self.generated_s, self.heard_s + 0.4)
-        given = StepInput(self.id, self.index, pcm, (self.turn, self.heard_s), dtmf, say)
+        given = StepInput(self.id, self.index, pcm, (self.turn, self.heard_s), dtmf, say, overlap_s)
         self.index += 1
         return given
 

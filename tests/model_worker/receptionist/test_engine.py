@@ -8,7 +8,7 @@ from model_worker.seams import CallSpec, UnknownAgentError
 from tests.model_worker.dialog.agents import agent
 from tests.model_worker.receptionist.fakes import CHUNK_SAMPLES, QUIET, House, Line, saying
 from wire.ids import NO_TURN, CallId, TurnId
-from wire.messages import DecisionKind
+from wire.messages import DecisionKind, Floor
 
 HOURS = "We open at eight. Anything else?"
 
@@ -161,6 +161,59 @@ def test_speech_over_the_agent_that_the_gateway_lets_stand_is_no_answer(house: H
         line.step()
     assert line.caller_said() == []
     assert line.agent_said() == ["Hello, I am a machine."]
+
+
+def over_the_greeting(phrase: str, seconds: float) -> tuple[Line, list[Floor | None]]:
+    """The caller says ``phrase`` over a long greeting; what the engine makes of it until it is sure."""
+    line = House({"desk": agent(greeting="one two three four five six seven eight. " * 10)}).call()
+    line.step()
+    line.step()
+    sound = saying(phrase, seconds)
+    floors: list[Floor | None] = []
+    for n in range(6):
+        pcm = sound[n * CHUNK_SAMPLES : (n + 1) * CHUNK_SAMPLES] if n * CHUNK_SAMPLES < len(sound) else QUIET
+        (output,) = line.house.step((line, line.next_input(pcm, overlap_s=0.4 * (n + 1))))
+        floors.append(output.floor)
+        if output.floor is not None:
+            break
+    return line, floors
+
+
+def test_a_short_question_over_the_agent_takes_the_floor_and_is_answered() -> None:
+    line, floors = over_the_greeting("operator", 0.3)
+    assert floors[-1] is Floor.YIELD
+    assert len(floors) <= 4
+    assert line.caller_said() == []  # not before the gateway has stopped the agent
+    line.barge_in()
+    line.step()
+    assert line.caller_said() == ["operator"]
+
+
+def test_what_fits_nothing_and_is_short_lets_the_agent_go_on() -> None:
+    line, floors = over_the_greeting("babble", 0.3)
+    assert floors[-1] is Floor.KEEP
+    for _ in range(4):
+        line.step()
+    assert line.caller_said() == []
+    assert len(line.agent_said()) == 1
+
+
+def test_what_lasts_takes_the_floor_before_it_is_understood() -> None:
+    _, floors = over_the_greeting("babble", 1.2)
+    assert floors == [None, Floor.YIELD]
+
+
+def test_the_places_of_words_are_told_where_the_voice_tells_them() -> None:
+    for exact in (True, False):
+        house = House()
+        house.tts.exact_words = exact
+        line = house.call()
+        line.step()
+        pieces = [piece for output in line.outputs for piece in output.speech if piece.text]
+        assert [len(piece.word_starts) for piece in pieces] == [
+            len(piece.text.split()) if exact else 0 for piece in pieces
+        ]
+        assert all(0 <= start < 6_400 for piece in pieces for start in piece.word_starts)
 
 
 def test_an_answer_that_begins_in_the_last_word_of_the_agent_counts(house: House) -> None:
