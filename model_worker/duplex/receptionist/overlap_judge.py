@@ -12,7 +12,7 @@ from enum import Enum
 from model_worker.dialog.understanding import match, normalize
 from wire.messages import Floor
 
-OBJECTION_S = 0.6  # of speech; "thank you" takes 0.5 s, "uh huh" 0.4, and people say one of them at a time
+OBJECTION_S = 0.7  # of speech; a drawn-out "uh huh" or "thank you" takes 0.6 s, and people say one of them at a time
 QUIET_S = 0.3  # no pause within a word is longer
 LEAST_SPEECH_S = 0.1  # three frames of the detector: a cough has one or two
 
