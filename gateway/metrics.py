@@ -15,8 +15,8 @@ RESPONSE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0,
 PART_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 # A tick is 20 ms: one late by less is inaudible, by more is a packet missing from the caller's ear.
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
-# 160 ms of speech are needed to be sure of it; peers take 350 to 500.
-BARGE_IN_BUCKETS_S = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.75, 1.0)
+# Two frames lower the voice; what stops it takes 0.6 s of speech or a chunk and a model's word; peers take 0.35 to 0.5.
+BARGE_IN_BUCKETS_S = (0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.75, 1.0)
 
 
 class _BusCollector(Collector):
@@ -100,6 +100,26 @@ class GatewayMetrics:
             "twowire_gateway_bargein_stop_seconds",
             "From the caller's first sound over the agent's voice to the order to stop it.",
             ["door"],
+            buckets=BARGE_IN_BUCKETS_S,
+            registry=registry,
+        )
+        self.duck = Histogram(
+            "twowire_gateway_duck_seconds",
+            "From the caller's first sound over the agent's voice to the order to lower it.",
+            ["door"],
+            buckets=BARGE_IN_BUCKETS_S,
+            registry=registry,
+        )
+        self.overlaps = Counter(
+            "twowire_gateway_overlaps",
+            "Sounds of callers over the agent's voice, by what became of it: kept, resumed, yielded, passed (the turn"
+            " was over before it was decided).",
+            ["end"],
+            registry=registry,
+        )
+        self.resume_gap = Histogram(
+            "twowire_gateway_resume_gap_seconds",
+            "How long the agent was silent in a turn that was stopped and went on.",
             buckets=BARGE_IN_BUCKETS_S,
             registry=registry,
         )

@@ -14,6 +14,7 @@ from gateway.effects import (
     NoteKey,
     NoteMissing,
     NoteMuted,
+    NoteOverlap,
     NoteReply,
     NoteTranscript,
     NoteTurnEnded,
@@ -63,6 +64,8 @@ class Words:
     cut: str | None = None
     began_at_s: float | None = None
     """Of the agent's turns: when they became audible; ``at_s`` is their end."""
+    estimated: bool = False
+    """The voice did not tell where its words are: ``heard`` may be off by a word or two."""
 
 
 @dataclass(slots=True)
@@ -111,6 +114,7 @@ class CallRecord:
     decisions: DecisionTape = field(default_factory=DecisionTape)
     turns: deque[Turn] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     words: deque[Words] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    overlaps: deque[NoteOverlap] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     replies: deque[NoteReply] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     missing: deque[NoteMissing] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     mutes: deque[NoteMuted] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
@@ -154,6 +158,7 @@ class CallRecord:
             "duration_s": self.duration_s,
             "transcript": [asdict(words) for words in self.words],
             "turns": [asdict(turn) for turn in self.turns],
+            "overlaps": [asdict(overlap) for overlap in self.overlaps],
             "decisions": list(self.decisions),
         }
 
@@ -233,7 +238,9 @@ class CallRecord:
         heard = note.text_heard
         said = f"{heard} {note.text_unheard}".strip()
         cut = note.text_unheard if note.end is not TurnEnd.PLAYED else ""
-        self.words.append(Words(Voice.AGENT.value, said, ledger.turn, note.at_s, heard, cut, turn.began_at_s))
+        self.words.append(
+            Words(Voice.AGENT.value, said, ledger.turn, note.at_s, heard, cut, turn.began_at_s, note.estimated)
+        )
         if ledger.played < ledger.sent and turn.sent_samples > 0:
             rate_hz = self.setup.codec.sample_rate_hz
             self.levels[Voice.AGENT].cut(round(turn.sent_until_s * rate_hz) - (ledger.sent - ledger.played))
@@ -266,6 +273,7 @@ _NOTES: dict[type[Any], Callable[[CallRecord, Any], None]] = {
     NoteFirstAudio: CallRecord._note_first_audio,
     NoteTurnEnded: CallRecord._note_turn_ended,
     NoteTranscript: CallRecord._note_transcript,
+    NoteOverlap: lambda record, note: record.overlaps.append(note),
     NoteReply: lambda record, note: record.replies.append(note),
     NoteMissing: lambda record, note: record.missing.append(note),
     NoteMuted: CallRecord._note_muted,

@@ -12,11 +12,14 @@ from gateway.effects import (
     EndLeg,
     NoteDecision,
     NoteDropped,
+    NoteDucked,
     NoteEnded,
     NoteFirstAudio,
+    NoteOverlap,
     NoteReply,
     NoteTurnEnded,
     NoteTurnOpened,
+    OverlapEnd,
     ReplyTrace,
     SendAudio,
     SendKeys,
@@ -75,6 +78,7 @@ class CallSession:
         door = record.setup.door
         self._first_audio = metrics.first_audio.labels(door)
         self._response_latency = metrics.response_latency.labels(door)
+        self._duck = metrics.duck.labels(door)
         self._barge_in_stop = metrics.barge_in_stop.labels(door)
         self._decisions = {kind: metrics.decisions.labels(kind) for kind in ("listen", "speak")}
 
@@ -177,6 +181,10 @@ class CallSession:
                 self._measure_leg()
             case NoteTurnEnded():
                 self._note_turn(effect)
+            case NoteDucked(_, onset_at_s, at_s):
+                self._duck.observe(at_s - onset_at_s)
+            case NoteOverlap():
+                self._note_overlap(effect)
             case NoteReply(trace):
                 self._note_reply(trace)
             case NoteDropped(reason):
@@ -192,6 +200,11 @@ class CallSession:
         self._metrics.turns.labels(note.end.value).inc()
         if note.end is TurnEnd.BARGED_IN and note.stop_s is not None:
             self._barge_in_stop.observe(note.stop_s)
+
+    def _note_overlap(self, note: NoteOverlap) -> None:
+        self._metrics.overlaps.labels(note.end.value).inc()
+        if note.end is OverlapEnd.RESUMED and note.stopped_at_s is not None:
+            self._metrics.resume_gap.observe(note.at_s - note.stopped_at_s)
 
     def _measure_leg(self) -> None:
         """Tell the core once per turn how far away the caller is, where the door knows."""

@@ -16,6 +16,7 @@ from gateway.effects import (
     NoteKey,
     NoteMissing,
     NoteMuted,
+    NoteOverlap,
     NoteReply,
     NoteTranscript,
     NoteTurnEnded,
@@ -101,6 +102,8 @@ def event_of(record: CallRecord, effect: Effect) -> list[Event]:
             return _words_to_come(record, record.open_turn)
         case NoteReply():
             return [_reply(record, effect)]
+        case NoteOverlap():
+            return [_overlap(record, effect)]
         case NoteMissing():
             return [_missing(record, effect)]
         case NoteMuted():
@@ -151,6 +154,7 @@ def _streams(record: CallRecord) -> list[Iterable[Event]]:
         chain((event for turn in turns for event in _turn_events(record, turn)), told),
         (_words(record, entry) for entry in words if entry.voice == Voice.CALLER.value),
         chain((_words(record, entry) for entry in words if entry.voice == Voice.AGENT.value), to_come),
+        (_overlap(record, note) for note in tuple(record.overlaps)),
         (_reply(record, note) for note in tuple(record.replies)),
         (_muted(record, note) for note in tuple(record.mutes)),
         (_key(record, note) for note in tuple(record.keys)),
@@ -188,6 +192,19 @@ def _decision(record: CallRecord, row: Event) -> Event:
 
 def _missing(record: CallRecord, note: NoteMissing) -> Event:
     return {"event": "missing", "call": record.call, "index": note.index, "at_s": _round(note.at_s)}
+
+
+def _overlap(record: CallRecord, note: NoteOverlap) -> Event:
+    return {
+        "event": "overlap",
+        "call": record.call,
+        "turn": note.turn,
+        "end": note.end.value,
+        "onset_at_s": _round(note.onset_at_s),
+        "ducked_at_s": _round(note.ducked_at_s),
+        "stopped_at_s": _round(note.stopped_at_s),
+        "at_s": _round(note.at_s),
+    }
 
 
 def _turn_events(record: CallRecord, turn: Turn) -> Iterator[Event]:
@@ -241,6 +258,7 @@ def _words(record: CallRecord, words: Words) -> Event:
         "text": words.text,
         "heard": words.heard,
         "cut": words.cut,
+        "estimated": words.estimated,
         "final": True,
     }
 
