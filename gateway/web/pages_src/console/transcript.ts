@@ -57,7 +57,7 @@ export class Transcript {
       { class: `said said-${words.voice}${words.final ? "" : " said-open"}` },
       this.timeButton(atS),
       h("span", { class: "voice" }, words.voice === "caller" ? "Caller" : "Agent"),
-      h("div", { class: "text" }, h("p", {}, ...spokenWords(words)), turn && outcome(turn)),
+      h("div", { class: "text" }, h("p", {}, ...spokenWords(words)), turn && outcome(turn, words, this.story)),
     );
   }
 
@@ -77,8 +77,9 @@ function spokenWords(words: WordsEvent): Child[] {
   return [words.heard, words.heard && " ", spoken("(not heard: "), h("s", { class: "unheard" }, words.cut), spoken(")")];
 }
 
-function outcome(turn: Turn): HTMLElement | null {
-  const shares = `heard ${span(turn.heardS)} of ${span(turn.generatedS)}`;
+function outcome(turn: Turn, words: WordsEvent, story: Story): HTMLElement | null {
+  const about = words.estimated && words.cut ? ", the cut about there" : "";
+  const shares = `heard ${span(turn.heardS)} of ${span(turn.generatedS)}${about}`;
   switch (turn.end) {
     case "barged_in":
       return h(
@@ -96,6 +97,8 @@ function outcome(turn: Turn): HTMLElement | null {
       return h("p", { class: "fate" }, h("span", { class: "badge" }, "Connection lost"), shares);
     case "call_ended":
       return h("p", { class: "fate" }, h("span", { class: "badge" }, "Call ended"), shares);
+    case "played":
+      return story.resumed(turn.turn) ? h("p", { class: "fate" }, h("span", { class: "badge" }, "Resumed"), "stopped, and went on") : null;
     default:
       return null;
   }

@@ -75,6 +75,8 @@ export interface WordsEvent {
   text: string;
   heard: string | null;
   cut: string | null;
+  /** The voice did not tell where its words are: the cut may be off by a word or two. */
+  estimated?: boolean;
   final: boolean;
 }
 
@@ -92,6 +94,18 @@ export interface TurnEvent {
   heard_s: number;
   onset_at_s: number | null;
   stop_s: number | null;
+}
+
+/** The caller sounded over the agent, whose voice was lowered from `ducked_at_s` to `at_s`. */
+export interface OverlapEvent {
+  event: "overlap";
+  call: string;
+  turn: number;
+  end: "kept" | "resumed" | "yielded" | "passed";
+  onset_at_s: number;
+  ducked_at_s: number;
+  stopped_at_s: number | null;
+  at_s: number;
 }
 
 export interface ReplyEvent {
@@ -147,6 +161,7 @@ export type CallEvent =
   | LevelsEvent
   | WordsEvent
   | TurnEvent
+  | OverlapEvent
   | ReplyEvent
   | QualityEvent
   | MutedEvent

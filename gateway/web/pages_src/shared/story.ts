@@ -5,13 +5,8 @@
  * feed tells the whole call again when it reconnects, and a watcher that was too slow fetches what it missed.
  */
 
-import type { CallEvent, CallSummary, DecisionEvent, QualityEvent, ReplyEvent, TurnEnd, TurnEvent, WordsEvent } from "./events";
+import type { CallEvent, CallSummary, DecisionEvent, OverlapEvent, QualityEvent, ReplyEvent, TurnEnd, TurnEvent, WordsEvent } from "./events";
 import { Levels } from "./levels";
-
-/** A gateway that lowers the agent's voice before it decides tells when it did. */
-interface Ducked {
-  duck_at_s?: number | null;
-}
 
 export interface Turn {
   turn: number;
@@ -23,6 +18,7 @@ export interface Turn {
   sentS: number;
   heardS: number;
   onsetS: number | null;
+  /** Of a barge-in: when the agent's voice was lowered, before it was stopped. */
   duckS: number | null;
   /** From the caller's onset to the agent's silence. */
   stopS: number | null;
@@ -56,6 +52,8 @@ export class Story {
   readonly decisions = new Map<number, DecisionEvent>();
   readonly missing = new Map<number, number>();
   readonly turns = new Map<number, Turn>();
+  /** By when the agent's voice was lowered. */
+  readonly overlaps = new Map<number, OverlapEvent>();
   readonly replies = new Map<number, ReplyEvent>();
   readonly qualities = new Map<number, QualityEvent>();
   readonly agentWords = new Map<number, WordsEvent>();
@@ -101,6 +99,9 @@ export class Story {
       case "turn":
         this.applyTurn(event);
         break;
+      case "overlap":
+        this.applyOverlap(event);
+        break;
       case "reply":
         this.replies.set(event.turn, event);
         break;
@@ -140,20 +141,25 @@ export class Story {
     const originS = first ? completeS(first) - (first.index + 1) * chunkS : 0;
     const from = Math.max(0, Math.floor((startS - originS) / chunkS));
     const until = Math.ceil((endS - originS) / chunkS);
-    const ducks = [...this.turns.values()].filter((turn) => turn.duckS !== null);
+    const overlaps = [...this.overlaps.values()];
     const found: Cell[] = [];
     for (let index = from; index < until; index += 1) {
       const decision = this.decisions.get(index) ?? null;
       if (!decision && !this.missing.has(index)) continue;
       const cellS = originS + index * chunkS;
       const cell = { index, startS: cellS, endS: cellS + chunkS, decision };
-      found.push({ ...cell, kind: kindOf(decision, ducks, cell.startS, cell.endS) });
+      found.push({ ...cell, kind: kindOf(decision, overlaps, cell.startS, cell.endS) });
     }
     return found;
   }
 
   cellAt(atS: number): Cell | null {
     return this.cells(atS, atS + 1e-3)[0] ?? null;
+  }
+
+  /** How often a turn was stopped and went on. */
+  resumed(turn: number): number {
+    return [...this.overlaps.values()].filter((overlap) => overlap.turn === turn && overlap.end === "resumed").length;
   }
 
   bargeIns(): Turn[] {
@@ -196,7 +202,7 @@ export class Story {
     this.reach(words.at_s);
   }
 
-  private applyTurn(event: TurnEvent & Ducked): void {
+  private applyTurn(event: TurnEvent): void {
     const turn = this.turns.get(event.turn) ?? newTurn(event.turn);
     if (event.state === "open") turn.openS = event.at_s;
     else if (event.state === "audible") turn.audibleS = event.at_s;
@@ -204,13 +210,22 @@ export class Story {
       turn.endS = event.at_s;
       turn.end = event.end;
       turn.onsetS = event.onset_at_s;
-      turn.duckS = event.duck_at_s ?? null;
       turn.stopS = event.stop_s;
     }
     turn.generatedS = Math.max(turn.generatedS, event.generated_s ?? 0);
     turn.sentS = Math.max(turn.sentS, event.sent_s ?? 0);
     turn.heardS = Math.max(turn.heardS, event.heard_s ?? 0);
     this.turns.set(event.turn, turn);
+    this.reach(event.at_s);
+  }
+
+  private applyOverlap(event: OverlapEvent): void {
+    this.overlaps.set(event.ducked_at_s, event);
+    if (event.end === "yielded") {
+      const turn = this.turns.get(event.turn) ?? newTurn(event.turn);
+      turn.duckS = event.ducked_at_s;
+      this.turns.set(event.turn, turn);
+    }
     this.reach(event.at_s);
   }
 
@@ -234,9 +249,9 @@ function newTurn(turn: number): Turn {
 }
 
 /** Lost and late say that something went wrong, so they go before what was decided. */
-function kindOf(decision: DecisionEvent | null, ducks: Turn[], startS: number, endS: number): CellKind {
+function kindOf(decision: DecisionEvent | null, overlaps: OverlapEvent[], startS: number, endS: number): CellKind {
   if (!decision) return "lost";
   if (decision.late) return "late";
-  if (ducks.some((turn) => (turn.duckS ?? 0) < endS && (turn.endS ?? 0) > startS)) return "ducked";
+  if (overlaps.some((overlap) => overlap.ducked_at_s < endS && overlap.at_s > startS)) return "ducked";
   return decision.kind;
 }

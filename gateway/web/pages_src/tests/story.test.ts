@@ -33,6 +33,20 @@ test("a chunk without a decision is lost, until one comes after all", () => {
   assert.equal(story.cellAt(1.0)?.kind, "speak");
 });
 
+test("the chunks in which the agent's voice was lowered are ducked, whatever became of it", () => {
+  const story = new Story();
+  for (let index = 0; index < 6; index += 1) story.apply(decision(index, "speak"));
+  const times = { onset_at_s: 0.8, ducked_at_s: 0.85, stopped_at_s: null };
+  story.apply({ event: "overlap", call: "c", turn: 1, end: "kept", ...times, at_s: 1.3 });
+  story.apply({ event: "overlap", call: "c", turn: 1, end: "yielded", ...times, ducked_at_s: 2.1, at_s: 2.3 });
+  assert.deepEqual(
+    story.cells(0, 2.4).map((cell) => cell.kind),
+    ["speak", "speak", "ducked", "ducked", "speak", "ducked"],
+  );
+  assert.equal(story.turns.get(1)?.duckS, 2.1);
+  assert.equal(story.resumed(1), 0);
+});
+
 test("what was heard of a turn takes the place of what it was to say, and not the other way round", () => {
   const story = new Story();
   story.apply(words("agent", 1, "We open at nine and close at five", false));
