@@ -2,15 +2,18 @@
 
 The bus keeps order, so a message whose number is beyond the expected one tells that those
 between are lost, and one whose number is below it is a copy or too late; nothing waits for a
-straggler, because waiting would delay every later decision. A lost chunk becomes silence: the
-engine sees one chunk per index and the gateway gets one decision for each.
+straggler, because waiting would delay every later decision. A lost chunk becomes quiet noise, the
+same whenever the call is replayed: the engine sees one chunk per index and the gateway gets one
+decision for each.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from zlib import crc32
 
 from model_worker.seams import CallSpec
+from wire.audio.comfort_noise import comfort_noise
 from wire.ids import NO_TURN, CallId, TurnId
 from wire.messages import AudioChunk, CallOpened, Dtmf, Say, TurnCancelled
 
@@ -25,7 +28,7 @@ class Drop(StrEnum):
 
     DUPLICATE = "duplicate"
     LATE = "late"
-    """A chunk that arrived after silence had taken its place."""
+    """A chunk that arrived after noise had taken its place."""
     OLD_EPOCH = "old_epoch"
     UNKNOWN_CALL = "unknown_call"
     CALL_OVER = "call_over"
@@ -34,7 +37,7 @@ class Drop(StrEnum):
 
 
 class Repair(StrEnum):
-    """What was wrong with the audio of a call, and was made good with silence."""
+    """What was wrong with the audio of a call, and was made good with quiet noise."""
 
     LOST = "lost"
     """A chunk never arrived."""
@@ -92,6 +95,7 @@ class Session:
         self._chunk_bytes = chunk_ms * bytes_per_ms
         self._first_chunk_bytes = first_chunk_ms * bytes_per_ms
         self._tally = tally
+        self._seed = crc32(opened.call.encode())
         self._next_up_seq = opened.seq + 1
         # The log replayed after a hand-over begins somewhere in the call; a new call begins at its start.
         self._next_index: int | None = 0 if opened.epoch == 0 else None
@@ -192,10 +196,10 @@ class Session:
         self._due.append(DueChunk(index, payload, age_s, now, self._playback_s, dtmf, cancelled, say, overlap_s))
 
     def _fit(self, index: int, payload: bytes) -> bytes:
-        """Exactly one chunk, made whole with the codec's silence."""
+        """Exactly one chunk, made whole with quiet noise."""
         wanted = self._chunk_bytes if index else self._first_chunk_bytes
         if len(payload) == wanted:
             return payload
         width = self.codec.bytes_per_sample
         whole = payload[: min(wanted, len(payload) // width * width)]
-        return whole + self.codec.silence * ((wanted - len(whole)) // width)
+        return whole + comfort_noise(self.codec, (wanted - len(whole)) // width, (self._seed, index))
