@@ -1,6 +1,6 @@
 """Quiet noise in the place of sound that is missing.
 
-A model that was trained on rooms and lines misjudges digital zeros, and a caller who hears them takes the line for dead.
+A model trained on rooms and lines misjudges digital zeros, and a caller who hears them takes the line for dead.
 """
 
 from collections.abc import Sequence

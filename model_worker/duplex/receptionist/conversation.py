@@ -29,8 +29,8 @@ from model_worker.duplex.receptionist.ear import Ear
 from model_worker.duplex.receptionist.history import Entry, History
 from model_worker.duplex.receptionist.overlap_judge import Evidence, Words, judge, sort_words
 from model_worker.duplex.receptionist.utterance import AgentTurn
-from model_worker.duplex.receptionist.voice import Rendered
 from model_worker.seams import Action, Recognition, Said, StepInput, StepOutput
+from model_worker.tts.paced_voice import Rendered
 from wire.ids import NO_TURN, TurnId
 from wire.messages import DecisionKind, Floor, Voice
 
@@ -110,13 +110,13 @@ class Conversation:
     def interrupt(self, turn: TurnId, heard_s: float) -> None:
         """The gateway stopped a turn. Any but the open one and the one it replaced is ignored."""
         if self._turn is not None and self._turn.id == turn:
-            self._cut_turn(self._turn.text_before(heard_s))
+            self._cut_turn(self._turn.heard_text(heard_s))
             self.ear.agent_stopped()
             if (overheard := self._overheard) is not None:
                 self._overheard = None
                 self._take_result(overheard)
         elif self._replaced is not None and self._replaced.id == turn:
-            self.history.cut(turn, self._replaced.text_before(heard_s))
+            self.history.cut(turn, self._replaced.heard_text(heard_s))
             self._replaced = None
 
     def break_off(self) -> None:
@@ -144,7 +144,7 @@ class Conversation:
             if turn.id != self._ordered_turn:
                 self._receive(TurnPlayed())
         elif self._unheard_s >= STALLED_S:
-            self._cut_turn(turn.text_before(turn.heard_s))
+            self._cut_turn(turn.heard_text(turn.heard_s))
 
     def _cut_turn(self, heard_text: str) -> None:
         assert self._turn is not None, "an open turn is cut"
@@ -176,7 +176,7 @@ class Conversation:
         if not texts:
             return
         if (turn := self._turn) is not None:
-            self._cut_turn(turn.text_before(turn.heard_s))
+            self._cut_turn(turn.heard_text(turn.heard_s))
             self._replaced = turn
         self._ordered = texts
 
@@ -219,7 +219,7 @@ class Conversation:
     def _end_turn_early(self) -> None:
         """A key was pressed into the agent's words: the gateway drops the rest, and reports what was heard."""
         if self._turn is not None:
-            self.history.cut(self._turn.id, self._turn.text_before(self._turn.heard_s))
+            self.history.cut(self._turn.id, self._turn.heard_text(self._turn.heard_s))
             self._replaced, self._turn = self._turn, None
 
     def _speak(self, given: StepInput) -> StepOutput:

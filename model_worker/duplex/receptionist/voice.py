@@ -4,34 +4,20 @@ A sentence is synthesized when it is needed and kept: an agent's prompts are few
 in every call, so that after the first one a prompt costs nothing.
 """
 
-import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from model_worker.dialog.agent import Clip, Spoken
 from model_worker.seams import Pcm, Tts, Word
+from model_worker.tts.clauses import Clauses
+from model_worker.tts.paced_voice import Rendered
 from model_worker.tts.words import place_words
 from wire.audio.resample import Resampler
 from wire.audio.wav import read_wav
 
 OUTPUT_RATE_HZ = 16_000
 MAX_KEPT_SAMPLES = 16_000 * 600  # ten minutes of prompts, 19 MB: several times a large agent file
-
-_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+")
-_CLAUSE_CHARACTERS = 120  # about 8 s at 160 words a minute; longer sentences are split at a comma as well
-_CLAUSE_END = re.compile(r"(?<=,)\s+")
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A sentence or recording at 16 kHz; word starts in its samples, estimated unless ``exact_words``."""
-
-    pcm: Pcm
-    words: Sequence[Word]
-    exact_words: bool = False
 
 
 class VoiceBox:
@@ -69,16 +55,12 @@ class VoiceBox:
         return Rendered(pcm, place_words(clip.text, (), len(pcm)))
 
 
-def parts_of(text: Spoken) -> Iterator[Spoken]:
+def parts_of(text: Spoken) -> list[Spoken]:
     """What is synthesized at once: a recording, a sentence, or the clauses of a long sentence."""
     if isinstance(text, Clip):
-        yield text
-        return
-    for sentence in _SENTENCE_END.split(text.strip()):
-        if len(sentence) <= _CLAUSE_CHARACTERS:
-            yield sentence
-        else:
-            yield from _CLAUSE_END.split(sentence)
+        return [text]
+    clauses = Clauses()
+    return [*clauses.push(text), *clauses.finish()]
 
 
 def _to_output_rate(pcm: Pcm, rate_hz: int) -> Pcm:

@@ -31,7 +31,7 @@ def test_a_recording_is_played_at_the_output_rate_with_its_words(tmp_path: Path)
     assert turn.done
     assert abs(turn.generated_samples - 16_000) <= 160
     assert [piece.text for piece in pieces] == ["hello", "there", ""]
-    assert turn.text_before(0.45) == "hello"
+    assert turn.heard_text(0.45) == "hello"
 
 
 def test_a_prompt_is_synthesized_once() -> None:
