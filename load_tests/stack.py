@@ -57,14 +57,25 @@ class StackError(Exception):
 class Stack:
     """Everything a call needs, running within the ``with`` block."""
 
-    def __init__(self, slots: int, answer_ms: int, *, sip: bool = False, webrtc: bool = False) -> None:
-        """``sip`` opens the SIP door, too, ``webrtc`` the browser door."""
+    def __init__(
+        self,
+        slots: int,
+        answer_ms: int,
+        *,
+        sip: bool = False,
+        webrtc: bool = False,
+        script: str | None = None,
+        engine: str = "scripted",
+    ) -> None:
+        """``sip`` opens the SIP door, too, ``webrtc`` the browser door; ``script`` replaces that of the load tests."""
         self.auth_token = secrets.token_hex(16)
         self.api_token = secrets.token_hex(16)
         self.gateway_url = ""
         self.sip_address = (HOST, 0)
         self._sip = sip
         self._webrtc = webrtc
+        self._given_script = script
+        self._engine = engine
         self.processes: list[Process] = []
         self._slots = slots
         self._answer_ms = answer_ms
@@ -96,11 +107,12 @@ class Stack:
         script = self._directory / "script.yaml"
         text = " ".join(["word"] * max(1, self._answer_ms // 300))  # as many words as speech of this length has
         above = OPUS_ABOVE if self._webrtc else ABOVE
-        script.write_text(SCRIPT.format(slots=self._slots, answer_ms=self._answer_ms, text=text, above=above))
+        own = SCRIPT.format(slots=self._slots, answer_ms=self._answer_ms, text=text, above=above)
+        script.write_text(self._given_script or own)
         gateway_port, metrics_port = free_ports(2)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TWOWIRE_")} | {
             "TWOWIRE_REDIS_URL": valkey.url,
-            "TWOWIRE_ENGINE": "scripted",
+            "TWOWIRE_ENGINE": self._engine,
             "TWOWIRE_SCRIPT": str(script),
             "TWOWIRE_SLOTS": str(self._slots),
             "TWOWIRE_METRICS_PORT": str(metrics_port),

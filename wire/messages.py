@@ -91,9 +91,9 @@ class OverlapRules(Struct, frozen=True, array_like=True):
     """The engine says yield or keep (``Decision.floor``); the lengths below then count only when it stays silent."""
     judged_within_s: Annotated[float, Meta(gt=0, le=10)] = 1.6
     """How long after its begin an overlap waits for the engine's judgement."""
-    stop_after_s: Annotated[float, Meta(gt=0, le=10)] = 0.64
+    stop_after_s: Annotated[float, Meta(gt=0, le=10)] = 0.6
     """Speech this long stops the voice; a shorter overlap was an acknowledgement ("mhm", "right") or a cough."""
-    sure_after_s: Annotated[float, Meta(gt=0, le=10)] = 1.0
+    sure_after_s: Annotated[float, Meta(gt=0, le=10)] = 0.8
     """Speech this long takes the floor for good; a shorter one that stopped the voice gives it back."""
 
 

@@ -163,8 +163,8 @@ class Overlap(_Part):
     over_after_s: Annotated[float, Field(gt=0, le=5)] = 0.24
     judged_within_s: Annotated[float, Field(gt=0, le=10)] = 2.4
     """A short remark takes this long to be recognized: 0.6 s of silence after it, and two chunks."""
-    stop_after_s: Annotated[float, Field(gt=0, le=10)] = 0.64
-    sure_after_s: Annotated[float, Field(gt=0, le=10)] = 1.0
+    stop_after_s: Annotated[float, Field(gt=0, le=10)] = 0.6
+    sure_after_s: Annotated[float, Field(gt=0, le=10)] = 0.8
     acknowledgements: Phrases = ("mhm", "uh-huh", "okay", "right", "yes", "yeah", "sure", "I see", "thank you", "great")
     """What callers say who only listen: the agent goes on."""
     objections: Phrases = ("stop", "wait", "hold on", "excuse me", "sorry", "hello")

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model_worker.dialog.plain_yaml import PlainLoader, PlainYamlError
+from wire.messages import Floor
 
 
 class ScriptError(Exception):
@@ -44,6 +45,8 @@ class Say(_Strict):
     level: int = Field(default=16_000, ge=0, le=32_767)
     text: str = Field(default="", max_length=10_000)
     delivery: Delivery = Delivery.AT_ONCE
+    watermark: bool = False
+    """Each word has a pitch of its own instead (``watermark_hz``), so that an ear can tell where in the turn it is."""
 
 
 class _Rule(_Strict):
@@ -101,6 +104,8 @@ class Behaviour(_Strict):
     """One agent: its rules, in order. No rules: it only listens."""
 
     rules: tuple[Rule, ...] = ()
+    judge: dict[str, Floor] = {}
+    """What it makes of callers who sound over it, by the number they call from; of others it has no opinion."""
 
 
 class Script(_Strict):

@@ -1,8 +1,9 @@
 """An engine that plays a script: decisions from a table, deterministic tones. For tests and load only."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -33,10 +34,11 @@ from model_worker.seams import (
     UnknownAgentError,
 )
 from wire.ids import NO_TURN, CallId, TurnId
-from wire.messages import DecisionKind, Voice
+from wire.messages import DecisionKind, Floor, OverlapRules, Voice
 
 RATE_HZ = 8_000  # of the telephone, in and out: a load test then measures no resampling
 MARKER_SAMPLES = RATE_HZ // 50  # 20 ms
+WATERMARKS = 40
 WORD_MS = 300  # of an operator's words: 200 a minute
 
 
@@ -57,7 +59,11 @@ class _Turn:
         """The next piece of at most ``samples``: the tone goes on in phase, its words begin in it."""
         start = self.said_samples
         stop = self.said_samples = min(start + samples, self.total_samples)
-        return Speech(tone(self.say, start, stop), words_between(self.say, start, stop))
+        text = words_between(self.say, start, stop)
+        each = word_samples(self.say)
+        first = math.ceil(start / each)
+        starts = tuple(round((first + n) * each) - start for n in range(len(text.split())))
+        return Speech(tone(self.say, start, stop), text, starts)
 
 
 MAX_HISTORY = 200  # turns of one call
@@ -66,6 +72,7 @@ MAX_HISTORY = 200  # turns of one call
 @dataclass(slots=True)
 class _Call:
     behaviour: Behaviour
+    floor: Floor | None = None
     history: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=MAX_HISTORY))
     turn: _Turn | None = None
     last_turn: TurnId = NO_TURN
@@ -74,16 +81,30 @@ class _Call:
     """Chunks since the agent's last turn ended."""
 
 
+def word_samples(say: Say) -> float:
+    """How long a word of a turn is, its text being spread evenly over it."""
+    return say.ms * RATE_HZ / 1_000 / max(1, len(say.text.split()))
+
+
+def watermark_hz(words: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The pitch of each word of a turn by its number: 60 Hz from the next one's, and not there again for 40 words."""
+    return 400.0 + 60.0 * (words % WATERMARKS)
+
+
 def tone(say: Say, start: int, stop: int) -> Pcm:
     """Samples ``start`` to ``stop`` of a turn's tone at 8 kHz."""
+    if say.watermark:
+        at = np.arange(start, stop)
+        hz = watermark_hz(np.floor(at / word_samples(say)))
+        marked: npt.NDArray[np.float64] = np.sin(2 * np.pi * hz / RATE_HZ * at)
+        return np.rint(say.level * marked).astype(np.int16)
     wave: npt.NDArray[np.float64] = np.sin(2 * np.pi * say.tone_hz / RATE_HZ * np.arange(start, stop))
     return np.rint(say.level * wave).astype(np.int16)
 
 
 def words_between(say: Say, start: int, stop: int) -> str:
     """The words of a turn that begin within its samples ``start`` to ``stop``."""
-    words = say.text.split()
-    each = say.ms * RATE_HZ / 1_000 / max(1, len(words))
+    words, each = say.text.split(), word_samples(say)
     return " ".join(word for n, word in enumerate(words) if start <= n * each < stop)
 
 
@@ -111,19 +132,21 @@ class ScriptedEngine:
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
-    def open(self, call: CallId, spec: CallSpec) -> None:
-        """Begin a call. Raises UnknownAgentError."""
+    def open(self, call: CallId, spec: CallSpec) -> OverlapRules | None:
+        """Begin a call; whose caller is in the script's ``judge`` is judged. Raises UnknownAgentError."""
         behaviour = self._script.agents.get(spec.agent, self._script.default)
         if behaviour is None:
             raise UnknownAgentError(f"no agent {spec.agent!r} in the script, it has {sorted(self._script.agents)}")
-        self._calls[call] = _Call(behaviour)
+        floor = behaviour.judge.get(spec.caller)
+        self._calls[call] = _Call(behaviour, floor)
+        return None if floor is None else OverlapRules(model_judges=True)
 
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
         """Decide on one chunk of each call."""
         step_s = self._script.step_time_s + self._script.step_time_per_call_s * len(inputs)
         if self._sleep is not None and step_s > 0:
             self._sleep(step_s)
-        return [self._decide(one, self._calls[one.call]) for one in inputs]
+        return [self._judged(one, self._decide(one, self._calls[one.call])) for one in inputs]
 
     def interrupt(self, call: CallId, turn: TurnId, heard_s: float) -> None:
         """End a turn where the caller stopped it; its text is cut to the words that had begun by then."""
@@ -147,6 +170,10 @@ class ScriptedEngine:
     def close(self, call: CallId) -> None:
         """End a call. Unknown calls are ignored."""
         self._calls.pop(call, None)
+
+    def _judged(self, heard: StepInput, output: StepOutput) -> StepOutput:
+        floor = self._calls[heard.call].floor
+        return output if heard.overlap_s <= 0.0 or floor is None else replace(output, floor=floor)
 
     def _decide(self, heard: StepInput, call: _Call) -> StepOutput:
         said: tuple[Said, ...] = ()

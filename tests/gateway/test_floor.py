@@ -73,24 +73,24 @@ def test_an_acknowledgement_costs_nothing():
 def test_an_objection_stops_the_voice_and_then_takes_the_floor():
     actions = watched(caller((True, 2.0)), OverlapRules())
     assert [action for action, _ in actions] == [FloorAction.LOWER, FloorAction.STOP, FloorAction.GIVE]
-    assert [at for _, at in actions] == pytest.approx([0.04, 0.64, 1.0], abs=0.06)
+    assert [at for _, at in actions] == pytest.approx([0.04, 0.6, 0.8], abs=0.06)
 
 
 def test_what_stopped_the_voice_and_turned_out_short_gives_it_back():
-    actions = watched(caller((True, 0.76), (False, 1.0)), OverlapRules())
+    actions = watched(caller((True, 0.62), (False, 1.0)), OverlapRules())
     assert [action for action, _ in actions] == [FloorAction.LOWER, FloorAction.STOP, FloorAction.RESUME]
     assert actions[2][1] - actions[1][1] <= 0.6
 
 
 def test_who_was_not_heard_tries_again_and_is_heard_sooner():
-    actions = watched(caller((True, 0.5), (False, 0.6), (True, 1.0)), OverlapRules())
+    actions = watched(caller((True, 0.4), (False, 0.6), (True, 1.0)), OverlapRules())
     assert [action for action, _ in actions][:4] == [
         FloorAction.LOWER,
         FloorAction.RESTORE,
         FloorAction.LOWER,
         FloorAction.STOP,
     ]
-    assert actions[3][1] - 1.1 <= 0.3
+    assert actions[3][1] - 1.0 <= 0.3
 
 
 @pytest.mark.parametrize("at_s", [0.1, 0.4, 0.8, 1.2])

@@ -220,7 +220,7 @@ def test_of_a_thousand_turns_that_were_stopped_not_a_frame_is_heard_again(profil
 def test_a_turn_that_was_stopped_by_mistake_goes_on_from_the_word_it_was_stopped_in(profile: PlayoutProfile):
     gaps_s = []
     for seed in range(20):
-        talk = Talk(profile, seed, said_s=0.76)
+        talk = Talk(profile, seed, said_s=0.62)
         talk.run(10)
         places = talk.places()
         resumed = [note for _, note in talk.overlaps if note.end is OverlapEnd.RESUMED]

@@ -3,15 +3,16 @@
 import asyncio
 import secrets
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import aiohttp
 
 from twowire.caller.addresses import Addresses
 from twowire.caller.gateway_record import fetch_record
 from twowire.caller.messages import StreamIds
-from twowire.caller.recording import CallRecording
 from twowire.caller.result import CallRefusedError, CallResult, CannotConnectError
 from twowire.caller.script import Plan
+from twowire.caller.stream import Tick
 from twowire.caller.twilio_conversation import TwilioConversation
 from twowire.caller.twiml import MAX_TWIML_BYTES, Response, TwimlError, parse_twiml
 
@@ -30,6 +31,13 @@ class Dialled:
     call_sid: str = field(default_factory=lambda: "CA" + secrets.token_hex(16))
 
 
+class Tape(Protocol):
+    """Keeps what both sides of a call sounded like."""
+
+    def write(self, tick: Tick) -> None:
+        """The next 20 ms."""
+
+
 class CallSession:
     """One call. Raises CallRefusedError or CannotConnectError; the rest is in the result."""
 
@@ -39,7 +47,7 @@ class CallSession:
         self._plan = plan
         self._api_token = api_token
 
-    async def run(self, recording: CallRecording | None) -> CallResult:
+    async def run(self, recording: Tape | None) -> CallResult:
         """Dial, talk, hang up, ask what comes after."""
         timeout = aiohttp.ClientTimeout(total=HTTP_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout) as http:
@@ -50,7 +58,7 @@ class CallSession:
             socket = await self._open_stream(http, answer.stream.url)
             now = asyncio.get_running_loop().time()
             ids = StreamIds(self._dialled.account_sid, self._dialled.call_sid, "MZ" + secrets.token_hex(16))
-            conversation = TwilioConversation(ids, answer.stream.parameters, self._plan, now)
+            conversation = self.converse(ids, answer.stream.parameters, now)
             try:
                 await talk(conversation, socket, recording)
             finally:
@@ -62,6 +70,10 @@ class CallSession:
             url = self._addresses.reach(self._addresses.public(f"/api/calls/{ids.call_sid}"))
             await fetch_record(http, url, self._api_token, result)
             return result
+
+    def converse(self, ids: StreamIds, parameters: dict[str, str], now: float) -> TwilioConversation:
+        """What the caller does on the stream."""
+        return TwilioConversation(ids, parameters, self._plan, now)
 
     async def _dial(self, http: aiohttp.ClientSession, url: str) -> Response:
         reached = self._addresses.reach(url)
@@ -140,7 +152,7 @@ class CallSession:
 
 
 async def talk(
-    conversation: TwilioConversation, socket: aiohttp.ClientWebSocketResponse, recording: CallRecording | None
+    conversation: TwilioConversation, socket: aiohttp.ClientWebSocketResponse, recording: Tape | None
 ) -> None:
     """Run a conversation on an open socket until one side ends it. Takes no decision of its own."""
     clock = asyncio.get_running_loop().time
