@@ -26,12 +26,13 @@ from wire.bus.embedded import EmbeddedValkeyError
 SEED = 20_261_123
 YIELDING, KEEPING, UNJUDGED = "+15550100001", "+15550100002", "+15550100003"
 TURN_MS, WORD_MS = 9_000, 300
+WORDS = " ".join(["word"] * (TURN_MS // WORD_MS))
 SCRIPT = f"""\
 sessions: 64
 default:
   judge: {{"{YIELDING}": "yield", "{KEEPING}": "keep"}}
   rules:
-    - {{when: talk, rest: 2, say: {{ms: {TURN_MS}, watermark: true, text: "{" ".join(["word"] * (TURN_MS // WORD_MS))}"}}}}
+    - {{when: talk, rest: 2, say: {{ms: {TURN_MS}, watermark: true, text: "{WORDS}"}}}}
 """
 SCRIPTED = {
     "oracle, yield": (YIELDING, (Kind.INTERRUPTION, Kind.REAL_INTERRUPTION)),
@@ -172,7 +173,8 @@ def report(rows: Rows, took_s: float) -> dict[str, Any]:
 def as_markdown(body: Mapping[str, Any]) -> str:
     """The table of docs/DUPLEX.md."""
     lines = [
-        "| policy | sounds | duck p50 / p95 (s) | stop mean / p95 (s) | R_Y | S_BC | other sounds stood | resume gap p95 (s) | right word |",
+        "| policy | sounds | duck p50 / p95 (s) | stop mean / p95 (s) | R_Y | S_BC | other sounds stood"
+        " | resume gap p95 (s) | right word |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for policy, row in body["policies"].items():
@@ -187,10 +189,12 @@ def as_markdown(body: Mapping[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     off = body["heard_words_off"]
-    lines.append("")
-    lines.append(
-        f"Heard words, gateway against ear: {off['turns']} turns, {off['more_than_one']} off by more than one, worst {off['worst']}."
-    )
+    if off["turns"]:
+        lines.append("")
+        lines.append(
+            f"Heard words, gateway against ear: {off['turns']} turns, {off['more_than_one']} off by more than one, "
+            f"worst {off['worst']}."
+        )
     return "\n".join(lines)
 
 

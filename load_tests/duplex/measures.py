@@ -1,4 +1,4 @@
-"""What the caller heard around each sound of his, and the figures that follow. Pure; clock: the caller's frames of 20 ms.
+"""What the caller heard around each sound of his, and the figures that follow. Clock: his frames of 20 ms.
 
 Definitions, with where they come from:
 
