@@ -114,7 +114,7 @@ def to_line(pcm: Pcm) -> bytes:
     hz = np.fft.rfftfreq(len(pcm), 1 / RATE_HZ)
     spectrum[(hz < 300) | (hz > 3_400)] = 0
     band = np.fft.irfft(spectrum, len(pcm))
-    loud = np.flatnonzero(np.abs(band) > _QUIET)
+    loud = np.flatnonzero(np.abs(band) > max(_QUIET, np.abs(band).max() / 20))  # 26 dB below its loudest sample
     if len(loud) == 0:
         raise ValueError("a sound that nobody can hear")
     return encode_ulaw(np.clip(np.rint(band[loud[0] : loud[-1] + 1]), -32_000, 32_000).astype(np.int16))
