@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from wire.bus.embedded import EmbeddedValkey
 
-settings.register_profile("twowire", deadline=None)  # a busy machine is no fault of the code
+# A busy machine is no fault of the code.
+settings.register_profile("twowire", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("twowire")
 
 

@@ -12,7 +12,7 @@ from model_worker.tts.espeak import EspeakTts
 from tests.interop.audio import Samples
 from tests.interop.baresip import host_address
 from tests.interop.gateways import GatewayUnderTest, running_demo, running_trunks
-from tests.interop.greeting import capture_greeting
+from tests.interop.greeting import agreed_greeting
 from tests.interop.peers import Bench
 from twowire.caller.speech import speak
 from wire.audio.g711 import decode_ulaw
@@ -64,7 +64,7 @@ def trunks(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterato
 @pytest.fixture(scope="session")
 def greeting(gateway: GatewayUnderTest) -> Samples:
     """The agent's first words, as they leave the gateway in PCMU at 8 kHz."""
-    return asyncio.run(capture_greeting(gateway, GREETING_S))
+    return asyncio.run(agreed_greeting(gateway, GREETING_S))
 
 
 @pytest.fixture(scope="session")
