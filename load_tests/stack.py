@@ -15,6 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -66,8 +67,12 @@ class Stack:
         webrtc: bool = False,
         script: str | None = None,
         engine: str = "scripted",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        """``sip`` opens the SIP door, too, ``webrtc`` the browser door; ``script`` replaces that of the load tests."""
+        """``sip`` opens the SIP door, too, ``webrtc`` the browser door; ``script`` replaces that of the load tests.
+
+        ``settings``: more of the environment of worker and gateway.
+        """
         self.auth_token = secrets.token_hex(16)
         self.api_token = secrets.token_hex(16)
         self.gateway_url = ""
@@ -76,6 +81,7 @@ class Stack:
         self._webrtc = webrtc
         self._given_script = script
         self._engine = engine
+        self._settings = dict(settings or {})
         self.processes: list[Process] = []
         self._slots = slots
         self._answer_ms = answer_ms
@@ -110,19 +116,23 @@ class Stack:
         own = SCRIPT.format(slots=self._slots, answer_ms=self._answer_ms, text=text, above=above)
         script.write_text(self._given_script or own)
         gateway_port, metrics_port = free_ports(2)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TWOWIRE_")} | {
-            "TWOWIRE_REDIS_URL": valkey.url,
-            "TWOWIRE_ENGINE": self._engine,
-            "TWOWIRE_SCRIPT": str(script),
-            "TWOWIRE_SLOTS": str(self._slots),
-            "TWOWIRE_METRICS_PORT": str(metrics_port),
-            "TWOWIRE_HOST": HOST,
-            "TWOWIRE_PORT": str(gateway_port),
-            "TWOWIRE_TWILIO_AUTH_TOKEN": self.auth_token,
-            "TWOWIRE_API_TOKEN": self.api_token,
-            "TWOWIRE_LOG_LEVEL": "warning",
-            "TWOWIRE_DRAIN_LIMIT_S": "2",
-        }
+        environment = (
+            {name: value for name, value in os.environ.items() if not name.startswith("TWOWIRE_")}
+            | {
+                "TWOWIRE_REDIS_URL": valkey.url,
+                "TWOWIRE_ENGINE": self._engine,
+                "TWOWIRE_SCRIPT": str(script),
+                "TWOWIRE_SLOTS": str(self._slots),
+                "TWOWIRE_METRICS_PORT": str(metrics_port),
+                "TWOWIRE_HOST": HOST,
+                "TWOWIRE_PORT": str(gateway_port),
+                "TWOWIRE_TWILIO_AUTH_TOKEN": self.auth_token,
+                "TWOWIRE_API_TOKEN": self.api_token,
+                "TWOWIRE_LOG_LEVEL": "warning",
+                "TWOWIRE_DRAIN_LIMIT_S": "2",
+            }
+            | self._settings
+        )
         if self._sip:
             self.sip_address = (HOST, free_udp_port())
             environment |= sip_environment(self._directory, self.sip_address[1], rtp_ports(self._slots))

@@ -1,23 +1,25 @@
-"""A caller who waits for the agent's voice, sounds over it at a moment of his own, and keeps what he hears.
+"""A caller who waits for the agent's voice, or its silence, sounds at a moment of his own, and keeps what he hears.
 
 Everything is on the caller's media clock: frame *n* is sent when frame *n* begins to be heard.
 """
 
 from dataclasses import dataclass, field
 
+from load_tests.duplex.echo import EchoingCaller, EchoPath
 from load_tests.duplex.sounds import Sound
 from twowire.caller.messages import StreamIds
 from twowire.caller.script import Action, HangUp, Plan, Say
 from twowire.caller.session import CallSession
-from twowire.caller.stream import Tick
+from twowire.caller.stream import Tick, TwilioCaller
 from twowire.caller.twilio_conversation import TwilioConversation
 
 FRAME_S = 0.02
+_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A sound, and how long after the agent's voice has begun (again) it is made."""
+    """A sound, and how long the agent's voice has been there (again) when it is made; for a turn, its silence."""
 
     sound: Sound
     after_s: float
@@ -33,14 +35,16 @@ class Made:
 
 @dataclass(slots=True)
 class Tape:
-    """What was heard, frame by frame, and what was done."""
+    """What was heard and sent, frame by frame, and what was done."""
 
     heard: list[bytes] = field(default_factory=list)
+    sent: list[bytes] = field(default_factory=list)
     late_s: list[float] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
 
     def write(self, tick: Tick) -> None:
         self.heard.append(tick.heard)
+        self.sent.append(tick.sent)
         self.late_s.append(tick.late_s)
 
 
@@ -50,12 +54,15 @@ class SceneScript:
     unanswered = False
     barge_in_missed = False
 
-    def __init__(self, events: list[Event], tape: Tape, rest_s: float, limit_s: float) -> None:
+    def __init__(self, events: list[Event], tape: Tape, rest_s: float, limit_s: float, *, listens: bool) -> None:
         self._events = list(events)
         self._tape = tape
         self._rest_s = rest_s
         self._limit_s = limit_s
+        self._listens = listens
         self._voiced_s = 0.0
+        self._quiet_s = 0.0
+        self._spoke = False
         self._free_at_s = 0.0
 
     def advance(
@@ -63,26 +70,38 @@ class SceneScript:
     ) -> Action | None:
         """What to do in this tick."""
         del open_since_s, agent_buffered, talking
-        self._voiced_s = self._voiced_s + FRAME_S if agent_voiced else 0.0
-        if at_s >= self._limit_s or (not self._events and at_s >= self._free_at_s):
-            return HangUp("all done" if not self._events else "limit")
-        if not self._events or at_s < self._free_at_s or self._voiced_s < self._events[0].after_s:
+        self._quiet_s = 0.0 if agent_voiced else self._quiet_s + FRAME_S
+        # A voice has pauses in it; one that is stopped and goes on has been there all the time, too.
+        self._voiced_s = self._voiced_s + FRAME_S if self._quiet_s < _PAUSE_S else 0.0
+        self._spoke = self._spoke or agent_voiced
+        done = not self._events and not self._listens and at_s >= self._free_at_s
+        if at_s >= self._limit_s or done:
+            return HangUp("all done" if done else "limit")
+        if not self._events or at_s < self._free_at_s or not self._due(self._events[0]):
             return None
         event = self._events.pop(0)
-        self._tape.made.append(Made(event.sound, len(self._tape.heard)))
+        self._tape.made.append(Made(event.sound, round(at_s / FRAME_S) + 1))
         self._free_at_s = at_s + event.sound.seconds + self._rest_s
-        self._voiced_s = 0.0
+        self._voiced_s = self._quiet_s = 0.0
         return Say(event.sound.ulaw, event.sound.label)
 
     def end(self) -> None:
         self._events.clear()
 
+    def _due(self, event: Event) -> bool:
+        if event.sound.kind.over_voice:
+            return self._voiced_s >= event.after_s
+        return self._spoke and self._quiet_s >= event.after_s
+
 
 class SceneConversation(TwilioConversation):
     """A conversation that follows a ``SceneScript``."""
 
-    def __init__(self, ids: StreamIds, parameters: dict[str, str], script: SceneScript, now: float) -> None:
-        super().__init__(ids, parameters, Plan(()), now)
+    def __init__(
+        self, ids: StreamIds, parameters: dict[str, str], script: SceneScript, now: float, echo: EchoPath | None
+    ) -> None:
+        stream = TwilioCaller(ids, parameters, now) if echo is None else EchoingCaller(ids, parameters, now, echo)
+        super().__init__(stream, Plan(()))
         self.script = script  # type: ignore[assignment]
 
 
@@ -93,7 +112,10 @@ class SceneSession(CallSession):
     tape: Tape
     rest_s = 4.0
     limit_s = 90.0
+    listens = False
+    """Until ``limit_s``, with no sound of its own."""
+    echo: EchoPath | None = None
 
     def converse(self, ids: StreamIds, parameters: dict[str, str], now: float) -> TwilioConversation:
-        script = SceneScript(self.events, self.tape, self.rest_s, self.limit_s)
-        return SceneConversation(ids, parameters, script, now)
+        script = SceneScript(self.events, self.tape, self.rest_s, self.limit_s, listens=self.listens)
+        return SceneConversation(ids, parameters, script, now, self.echo)

@@ -4,22 +4,19 @@ Every sound begins with its first sample that counts, so that the moment it is p
 """
 
 import random
-import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from load_tests.duplex.recordings import ONSETS, RATE_HZ, TURNS, Recording, cut
 from model_worker.tts.espeak import EspeakTts
 from wire.audio.g711 import decode_ulaw, encode_ulaw
 from wire.audio.resample import Resampler
 
-RATE_HZ = 8_000
 VOICES = ("en-us", "en-gb", "en-us+f3", "en-gb+m7")
-JFK = Path(__file__).parents[2] / "tests" / "data" / "jfk_8k_ulaw.wav"
 INTERRUPTIONS = (
     "What is your address?",
     "I would like to make an appointment.",
@@ -27,6 +24,12 @@ INTERRUPTIONS = (
     "When are you open?",
     "Stop. What are your prices?",
 )
+CORRECTIONS = (
+    "What is your, no wait, when are you open?",
+    "I need an appointment, sorry, I mean your address.",
+    "How much is, no, where do I find you?",
+)
+ASIDES = ("Close the door please.", "I am on the phone.", "Hold on a second.", "Could you turn that down?")
 BACKCHANNELS = ("mhm", "okay", "right", "I see", "yeah", "uh-huh", "thank you")
 _QUIET = 200  # of 32,768: what is below does not count as begun
 
@@ -38,14 +41,28 @@ class Kind(StrEnum):
 
     INTERRUPTION = "interruption"
     REAL_INTERRUPTION = "interruption, real speech"
+    NOISY_INTERRUPTION = "interruption in noise"
+    CORRECTION = "interruption that corrects itself"
     BACKCHANNEL = "backchannel"
     COUGH = "cough"
     CLICK = "click"
     TONE = "tone"
+    ASIDE = "to somebody else"
+    BACKGROUND = "voice in the background, real speech"
+    NOISE = "noise"
+    TURN = "turn, real speech"
 
     @property
     def takes_floor(self) -> bool:
-        return self in (Kind.INTERRUPTION, Kind.REAL_INTERRUPTION)
+        return self in _TAKE_FLOOR
+
+    @property
+    def over_voice(self) -> bool:
+        """Made while the agent speaks; a turn comes into silence."""
+        return self is not Kind.TURN
+
+
+_TAKE_FLOOR = frozenset({Kind.INTERRUPTION, Kind.REAL_INTERRUPTION, Kind.NOISY_INTERRUPTION, Kind.CORRECTION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +83,6 @@ class Repertoire:
 
     def __init__(self) -> None:
         self._voices = {name: EspeakTts(name, 170, 50) for name in VOICES}
-        self._jfk = _read(JFK)
 
     def close(self) -> None:
         for voice in self._voices.values():
@@ -87,14 +103,29 @@ class Repertoire:
     def _make(self, kind: Kind, number: int, chance: random.Random) -> Sound:
         noise = np.random.default_rng(chance.getrandbits(32))
         match kind:
-            case Kind.INTERRUPTION | Kind.BACKCHANNEL:
-                texts = INTERRUPTIONS if kind is Kind.INTERRUPTION else BACKCHANNELS
+            case Kind.INTERRUPTION | Kind.BACKCHANNEL | Kind.CORRECTION | Kind.ASIDE | Kind.NOISY_INTERRUPTION:
+                texts = _TEXTS[kind]
                 text, voice = texts[number % len(texts)], VOICES[number // len(texts) % len(VOICES)]
-                return Sound(kind, f"{text!r} ({voice})", self.said(text, voice))
+                said, label = self.said(text, voice), f"{text!r} ({voice})"
+                if kind is Kind.NOISY_INTERRUPTION:
+                    snr_db = (5, 10, 20)[number % 3]
+                    said, label = _in_noise(said, snr_db, noise), f"{label} at {snr_db} dB"
+                return Sound(kind, label, said)
             case Kind.REAL_INTERRUPTION:
-                begin_s = (1.0, 5.35, 5.9, 6.4, 8.1)[number % 5]
-                piece = self._jfk[round(begin_s * RATE_HZ) : round((begin_s + 2.0) * RATE_HZ)]
-                return Sound(kind, f"a man's recording from {begin_s} s", to_line(piece))
+                recording, begin_s = ONSETS[number % len(ONSETS)]
+                return _recorded(kind, recording, begin_s, begin_s + 1.7)
+            case Kind.TURN:
+                return _recorded(kind, *TURNS[number % len(TURNS)])
+            case Kind.BACKGROUND:
+                recording, begin_s = ONSETS[(number + 5) % len(ONSETS)]
+                level_db = -48 - 4 * (number % 3)  # the caller's own voice is at -25
+                piece = cut(recording, begin_s, begin_s + 1.7)
+                piece = piece * (32_768 * 10 ** (level_db / 20) / np.sqrt(np.mean(piece**2)))
+                return Sound(kind, f"{recording.name} at {level_db} dBFS", to_line(piece))
+            case Kind.NOISE:
+                level_db = -35 - 5 * (number % 4)
+                hiss = noise.normal(0, 32_768 * 10 ** (level_db / 20), round(1.5 * RATE_HZ))
+                return Sound(kind, f"noise at {level_db} dBFS", to_line(hiss))
             case Kind.COUGH:
                 at = np.arange(round(chance.uniform(0.18, 0.7) * RATE_HZ)) / RATE_HZ
                 burst = noise.normal(0, 1, len(at)) * np.exp(-at / chance.uniform(0.04, 0.3)) * 9_000
@@ -134,16 +165,22 @@ def pauses(ulaw: bytes) -> Iterator[tuple[float, float]]:
             begin = None
 
 
-def joined(parts: Sequence[bytes], pause_s: float) -> bytes:
-    """Parts of one turn with a pause between them."""
-    return (b"\xff" * round(pause_s * RATE_HZ)).join(parts)
+_TEXTS = {
+    Kind.INTERRUPTION: INTERRUPTIONS,
+    Kind.NOISY_INTERRUPTION: INTERRUPTIONS,
+    Kind.CORRECTION: CORRECTIONS,
+    Kind.BACKCHANNEL: BACKCHANNELS,
+    Kind.ASIDE: ASIDES,
+}
 
 
-def _read(path: Path) -> Pcm:
-    try:
-        with wave.open(str(path), "rb") as file:  # PCM only
-            return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float64)
-    except wave.Error:
-        data = path.read_bytes()
-        at = data.index(b"data") + 8
-        return decode_ulaw(data[at:]).astype(np.float64)
+def _recorded(kind: Kind, recording: Recording, begin_s: float, end_s: float) -> Sound:
+    label = f"{recording.name} from {begin_s} s to {end_s:.2f} s"
+    return Sound(kind, label, to_line(cut(recording, begin_s, end_s)))
+
+
+def _in_noise(ulaw: bytes, snr_db: float, noise: np.random.Generator) -> bytes:
+    """Speech as a noisy place sends it: noise throughout, ``snr_db`` below the speech's mean power."""
+    pcm = decode_ulaw(ulaw).astype(np.float64)
+    hiss = noise.normal(0, 1, len(pcm)) * np.sqrt(np.mean(pcm**2)) * 10 ** (-snr_db / 20)
+    return encode_ulaw(np.clip(np.rint(pcm + hiss), -32_000, 32_000).astype(np.int16))

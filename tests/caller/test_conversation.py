@@ -7,6 +7,7 @@ from typing import Any
 
 from twowire.caller.messages import StreamIds
 from twowire.caller.script import ANSWER_PATIENCE_S, GREETING_PATIENCE_S, Plan, Press, Say
+from twowire.caller.stream import TwilioCaller
 from twowire.caller.twilio_conversation import TwilioConversation
 
 TONE = b"\x10" * 8  # 1 ms
@@ -27,7 +28,7 @@ CLEAR = json.dumps({"event": "clear", "streamSid": "MZ1"})
 
 def run(plan: Plan, agent: Agent, limit_s: float = 100.0) -> TwilioConversation:
     """``agent(frame, message)`` sees all that the caller sends and answers in messages."""
-    conversation = TwilioConversation(StreamIds("AC1", "CA1", "MZ1"), {}, plan, now=50.0)
+    conversation = TwilioConversation(TwilioCaller(StreamIds("AC1", "CA1", "MZ1"), {}, now=50.0), plan)
     frame = 0
     while not conversation.ended:
         now = conversation.next_deadline()
@@ -140,7 +141,7 @@ def test_without_a_plan_the_caller_listens_to_the_greeting():
 
 def test_an_agent_that_leaves_before_it_answers_leaves_a_step_unanswered():
     plan = Plan([HELLO])
-    conversation = TwilioConversation(StreamIds("AC1", "CA1", "MZ1"), {}, plan, now=0.0)
+    conversation = TwilioConversation(TwilioCaller(StreamIds("AC1", "CA1", "MZ1"), {}, now=0.0), plan)
     conversation.advance(GREETING_PATIENCE_S + 2)
     conversation.agent_left()
     assert conversation.ended

@@ -12,7 +12,7 @@ from twowire.caller.gateway_record import fetch_record
 from twowire.caller.messages import StreamIds
 from twowire.caller.result import CallRefusedError, CallResult, CannotConnectError
 from twowire.caller.script import Plan
-from twowire.caller.stream import Tick
+from twowire.caller.stream import Tick, TwilioCaller
 from twowire.caller.twilio_conversation import TwilioConversation
 from twowire.caller.twiml import MAX_TWIML_BYTES, Response, TwimlError, parse_twiml
 
@@ -73,7 +73,7 @@ class CallSession:
 
     def converse(self, ids: StreamIds, parameters: dict[str, str], now: float) -> TwilioConversation:
         """What the caller does on the stream."""
-        return TwilioConversation(ids, parameters, self._plan, now)
+        return TwilioConversation(TwilioCaller(ids, parameters, now), self._plan)
 
     async def _dial(self, http: aiohttp.ClientSession, url: str) -> Response:
         reached = self._addresses.reach(url)

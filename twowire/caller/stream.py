@@ -74,10 +74,16 @@ class TwilioCaller:
         self._ticks += 1
         heard = self._playout.next_frame()
         self._echo(self._playout.played_marks())
-        sent = bytes(self._speech[:FRAME_SAMPLES]).ljust(FRAME_SAMPLES, SILENCE)
-        del self._speech[:FRAME_SAMPLES]
+        sent = self.next_sent(heard)
         self._texts.append(self._writer.media(sent))
         return Tick(index, sent, heard, late_s)
+
+    def next_sent(self, heard: bytes) -> bytes:
+        """The caller's next frame, while ``heard`` is played: speech, else silence. A noisier line overrides it."""
+        del heard
+        sent = bytes(self._speech[:FRAME_SAMPLES]).ljust(FRAME_SAMPLES, SILENCE)
+        del self._speech[:FRAME_SAMPLES]
+        return sent
 
     def receive(self, text: str | bytes) -> Media | Mark | Clear | None:
         """Take one text message of the application; None when Twilio would not (see ``violations``).

@@ -1,7 +1,7 @@
 """A call from Twilio's side: the stream's messages in and out of a conversation."""
 
 from twowire.caller.conversation import Conversation
-from twowire.caller.messages import Clear, Mark, Media, StreamIds
+from twowire.caller.messages import Clear, Mark, Media
 from twowire.caller.script import Plan
 from twowire.caller.stream import TwilioCaller
 
@@ -9,9 +9,9 @@ from twowire.caller.stream import TwilioCaller
 class TwilioConversation(Conversation):
     """``advance`` before every ``receive``; drain ``poll`` and ``heard`` after each."""
 
-    def __init__(self, ids: StreamIds, parameters: dict[str, str], plan: Plan, now: float) -> None:
-        self.stream = TwilioCaller(ids, parameters, now)
-        super().__init__(self.stream, plan)
+    def __init__(self, stream: TwilioCaller, plan: Plan) -> None:
+        self.stream = stream
+        super().__init__(stream, plan)
 
     def receive(self, text: str | bytes, now: float) -> None:
         """Take one message of the application, which arrived at ``now``."""

@@ -35,6 +35,10 @@ from wire.ids import NO_TURN, TurnId
 from wire.messages import DecisionKind, Floor, Voice
 
 INPUT_RATE_HZ = 16_000
+PUZZLED_S = 1.15
+"""Of quiet before the caller is told that nothing was understood. Who has said what we expect is answered after the 0.6 s
+that end an utterance; who has not may be in the middle of it, and pauses of real speakers within a turn reach 1.1 s
+(``load_tests.duplex``)."""
 STALLED_S = 6.0  # a turn of which nothing more is heard for so long was lost on the way; three times what is kept ahead
 
 
@@ -57,6 +61,8 @@ class Conversation:
         self._quiet_s = 0.0  # since anybody spoke
         self._unheard_s = 0.0  # since more of the open turn was heard
         self._newest_turn = NO_TURN
+        self._puzzled = False  # what was said last fits nothing
+        self._unjudged = False  # the last overlap was over, or still is under way, without a word from here
         self._turn: AgentTurn | None = None  # open: not played to its end, not cut
         self._replaced: AgentTurn | None = None  # the gateway still reports how much of it was heard
         self._turn_action: Action | None = None  # to go out with the end of the open turn
@@ -91,9 +97,11 @@ class Conversation:
         """What to do after the chunk. May raise TtsError."""
         if (result := self.ear.take_result()) is not None:
             if self.ear.overheard:
-                self._overhear(result)
+                self._overhear(result, given.overlap_s)
             else:
                 self._take_result(result)
+        if self._puzzled:
+            self._wait_for_more()
         if self._elapsed_s >= self._max_call_s:
             self._max_call_s = float("inf")  # said once: the dialog remembers
             self._receive(TimeUp())
@@ -155,12 +163,23 @@ class Conversation:
         if turn.id != self._ordered_turn:
             self._receive(BargedIn(heard_text))
 
-    def _overhear(self, result: Recognition) -> None:
+    def _wait_for_more(self) -> None:
+        """Nothing was understood: perhaps the caller has not said it all, and is asked again only when it is quiet."""
+        if self.ear.caller_has_floor or self._turn is not None:
+            self._puzzled = False
+        elif self.ear.quiet_s >= PUZZLED_S:
+            self._puzzled = False
+            self._receive(NotUnderstood())
+
+    def _overhear(self, result: Recognition, overlap_s: float) -> None:
         """What was said over the agent is recognized. It may take the floor; only then was it an answer."""
         sure = result.confidence >= self._reject_below
         words = sort_words(result.text if sure else "", self._phrases, self._overlap.objections)
         self._overheard_words = words
         self._overheard = result if words is Words.QUESTION else None
+        if self._overheard is not None and self._unjudged and overlap_s <= 0.0:
+            self._overheard = None  # the gateway could not wait, and the agent went on: a question is one all the same
+            self._take_result(result)
 
     def _judge(self, overlap_s: float) -> Floor | None:
         """Who shall have the floor, where the caller has been sounding over the agent for so long."""
@@ -168,7 +187,9 @@ class Conversation:
         if overlap_s <= 0.0:
             self._overheard = None
             return None
-        return judge(Evidence(self.ear.speech_s(overlap_s), self.ear.quiet_s, words))
+        floor = judge(Evidence(self.ear.speech_s(overlap_s), self.ear.quiet_s, words))
+        self._unjudged = floor is None
+        return floor
 
     def _take_order(self, texts: tuple[str, ...]) -> None:
         """An operator's words take the floor; to the dialog its own were cut off, and it comes back to them."""
@@ -181,12 +202,13 @@ class Conversation:
         self._ordered = texts
 
     def _take_result(self, result: Recognition) -> None:
+        self._unjudged = False
         if result.text and result.confidence >= self._reject_below:
             self._said.append(Said(Voice.CALLER, result.text, result.confidence))
             self.history.add(Entry(Voice.CALLER, result.text))
             self._receive(Heard(result.text))
         else:
-            self._receive(NotUnderstood())
+            self._puzzled = True
 
     def _receive(self, given: Input) -> None:
         saying = False

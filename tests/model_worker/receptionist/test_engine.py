@@ -189,6 +189,35 @@ def test_a_short_question_over_the_agent_takes_the_floor_and_is_answered() -> No
     assert line.caller_said() == ["operator"]
 
 
+def test_a_question_over_the_agent_that_the_gateway_could_not_wait_for_is_answered_all_the_same() -> None:
+    line = House({"desk": agent(greeting="one two three four five six seven eight. " * 10)}).call()
+    line.step()
+    line.house.asr.held_polls = 3  # a busy machine
+    line.house.step((line, line.next_input(saying("operator", 0.3), overlap_s=0.4)))
+    line.house.step((line, line.next_input(overlap_s=0.8)))
+    outputs = [line.step() for _ in range(6)]  # the gateway has let the agent go on
+    assert line.caller_said() == ["operator"]
+    assert TurnId(2) in {output.turn for output in outputs}
+
+
+def test_who_pauses_before_anything_was_understood_is_not_talked_to(house: House) -> None:
+    line = greeted(house)
+    spoken = [saying("babble", 0.8), QUIET, QUIET, saying("opening hours", 0.8)]  # a pause of 0.8 s
+    outputs = [line.step(chunk) for part in spoken for chunk in part.reshape(-1, CHUNK_SAMPLES)]
+    assert {output.decision for output in outputs} == {DecisionKind.LISTEN}
+    for _ in range(4):
+        line.step()
+    assert line.caller_said() == ["opening hours"]
+
+
+def test_who_is_quiet_after_what_fits_nothing_is_told_so(house: House) -> None:
+    line = greeted(house)
+    line.step(saying("babble", 0.4))
+    quiet = [line.step().decision for _ in range(5)]
+    assert quiet.index(DecisionKind.SPEAK) == 2  # of 0.4 s each
+    assert line.caller_said() == []
+
+
 def test_what_fits_nothing_and_is_short_lets_the_agent_go_on() -> None:
     line, floors = over_the_greeting("babble", 0.3)
     assert floors[-1] is Floor.KEEP
