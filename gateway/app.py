@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from gateway.call import CallLimits
 from gateway.config import GatewayConfig
 from gateway.config.sip import SipConfig
 from gateway.config.webrtc import WebRtcConfig
+from gateway.echo.guard import EchoGuard
 from gateway.events import CallEvent
 from gateway.metrics import GatewayMetrics
 from gateway.rtp.opus import OpusMissingError, require_libopus
@@ -41,6 +43,7 @@ from gateway.web.origins import Origins
 from gateway.web.pages import Pages, read_static
 from gateway.web.tokens import PageTokens
 from gateway.web.whip import Whip
+from wire.audio.codecs import Codec
 from wire.bus.archive import CallArchive
 from wire.bus.seam import Bus, OneTimeTokens, Placement
 from wire.ids import CallId, GatewayId
@@ -114,6 +117,7 @@ class Gateway:
             metrics,
             CallLimits(config.media_timeout_s, config.max_call_s),
             self._decision_log.write if self._decision_log else lambda _note: None,
+            _echo_guard() if config.echo_guard else None,
         )
         self._keeper = self._keep_calls(self._hub)
         metrics.show_kept(self._keeper.counts)
@@ -217,6 +221,16 @@ class Gateway:
                 f"TWOWIRE_HOST/TWOWIRE_PORT: cannot listen on {config.host}:{config.port}: {error.strerror}; "
                 "end the other program or choose another --port"
             ) from None
+
+
+def _echo_guard() -> Callable[[Codec], EchoGuard] | None:
+    """What makes the echo guards of phone calls; None, and a line in the log, where the extra is not installed."""
+    try:
+        from gateway.echo.aec3 import Aec3  # now: a quarter of a second that no call should wait
+    except ImportError:
+        log.info("gateway.no_echo_guard", reason="not installed", needs="pip install 'twowire[echo]'")
+        return None
+    return partial(EchoGuard, make=Aec3)
 
 
 def _browser_door(

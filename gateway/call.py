@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import assert_never
 
+from gateway.echo.guard import EchoGuard
 from gateway.effects import (
     ClearAudio,
     Effect,
@@ -15,6 +16,7 @@ from gateway.effects import (
     NoteDecision,
     NoteDropped,
     NoteDucked,
+    NoteEcho,
     NoteEnded,
     NoteFirstAudio,
     NoteKey,
@@ -129,6 +131,7 @@ class Call:
         now: float,
         limits: CallLimits | None = None,
         rules: OverlapRules | None = None,
+        echo: EchoGuard | None = None,
     ) -> None:
         self.id = lease.call
         self.setup = setup
@@ -145,6 +148,7 @@ class Call:
         self._playout = Playout(setup.codec, setup.playout, began_at=now)
         self._watch = OverlapWatch(setup.codec, rules or OverlapRules())
         self._overlap: _Overlap | None = None
+        self._echo = echo
         self._replies = ReplyStamps(setup.codec, lease.chunk_ms, began_at=now)
         self._muted = False
         self._away = False
@@ -187,6 +191,8 @@ class Call:
             return
         self._media_at = now
         self._received_samples += len(payload) // self._bytes_per_sample
+        if self._echo is not None:
+            payload = self._echo.clean(payload, now - self._started_at)
         if self._turns.has_floor:
             self._watch_overlap(payload, now)
         for chunk in self._chunker.push(payload):
@@ -432,6 +438,8 @@ class Call:
                 )
                 self._turn_cause_at = None
             self._effects.append(SendAudio(piece.payload, piece.heard_at / rate_hz))
+            if self._echo is not None:
+                self._echo.play(piece.payload, piece.heard_at / rate_hz)
             due_samples = self._marked_samples + MARK_EVERY_S * rate_hz
             if self.setup.playout.marks and (piece.last or piece.sent_samples >= due_samples):
                 self._marked_samples = piece.sent_samples
@@ -475,6 +483,16 @@ class Call:
             self._act(action, now)
             if not self._turns.has_floor:
                 return
+        if self._echo is not None and self._watch.undecided and self._echo.look(now - self._started_at):
+            assert self._echo.return_loss_db is not None, "an echo that was found has a level"
+            self._effects.append(NoteEcho(self._echo.return_loss_db, now - self._started_at))
+            self._act(self._watch.judge(Floor.KEEP), now)
+
+    def _clear(self, now: float, samples: int | None = None) -> None:
+        """The leg drops what it has not played: all of the turn, or ``samples`` that it will be given anew."""
+        self._effects.append(ClearAudio() if samples is None else ClearAudio(samples))
+        if self._echo is not None:
+            self._echo.clear(now - self._started_at + self._playout.ear_delay_s)
 
     def _act(self, action: FloorAction, now: float) -> None:
         """Do to the agent's voice what the floor asks for."""
@@ -487,16 +505,16 @@ class Call:
                     self._overlap = _Overlap(at_s - self._watch.overlap_s, at_s)
                     self._effects.append(NoteDucked(self._newest_turn, self._overlap.onset_at_s, at_s))
                 self._overlap.restored_at_s = None
-                self._take_back(self._playout.lower(self._watch.rules.duck_db, now))
+                self._take_back(self._playout.lower(self._watch.rules.duck_db, now), now)
                 self._feed_leg(now)
             case FloorAction.STOP:
                 assert self._overlap is not None, "only a voice that was lowered is stopped"
                 self._overlap.stopped_at_s = at_s
-                self._take_back(self._playout.hold(now))
+                self._take_back(self._playout.hold(now), now)
             case FloorAction.RESTORE:
                 assert self._overlap is not None, "only a voice that was lowered is restored"
                 self._overlap.restored_at_s = at_s
-                self._take_back(self._playout.restore(now))
+                self._take_back(self._playout.restore(now), now)
                 if not self._watch.undecided:
                     self._note_overlap(OverlapEnd.KEPT, at_s)
                 self._feed_leg(now)
@@ -513,13 +531,13 @@ class Call:
             case _:
                 assert_never(action)
 
-    def _take_back(self, samples: int) -> None:
+    def _take_back(self, samples: int, now: float) -> None:
         """The leg drops what it has not played; it will be given it anew."""
         self._mark_round += 1
         ledger = self._playout.ledger
         assert ledger is not None, "an open turn has a ledger"
         self._marked_samples = ledger.sent
-        self._effects.append(ClearAudio(samples))
+        self._clear(now, samples)
 
     def _note_overlap(self, end: OverlapEnd, at_s: float) -> None:
         overlap, self._overlap = self._overlap, None
@@ -534,7 +552,7 @@ class Call:
         """Stop the open turn now: the leg drops it, the worker learns what was heard."""
         ledger = self._playout.ledger
         if ledger is not None and ledger.sent and not self._playout.held:
-            self._effects.append(ClearAudio())
+            self._clear(now)
         ledger = self._close_turn(TurnEvent.CANCELLED, end, now)
         self._up(TurnCancelled(self.id, self.epoch, self._next_seq(), ledger.turn, ledger.played, end.value))
 

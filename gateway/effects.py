@@ -198,6 +198,14 @@ class NoteOverlap:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteEcho:
+    """The caller's line sends back what the agent says, so far below it; from now on it is taken out."""
+
+    return_loss_db: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class NoteTurnEnded:
     """A turn is over; ``ledger.played`` is what was heard of it.
 
@@ -266,6 +274,7 @@ Effect = (
     | NoteReply
     | NoteDucked
     | NoteOverlap
+    | NoteEcho
     | NoteTurnEnded
     | NoteTranscript
     | NoteKey

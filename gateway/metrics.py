@@ -18,6 +18,9 @@ LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 # Two frames lower the voice; what stops it takes 0.6 s of speech or a chunk and a model's word; peers take 0.35 to 0.5.
 BARGE_IN_BUCKETS_S = (0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.75, 1.0)
 
+# A speakerphone returns 6 to 15 dB below, a hybrid without a canceller 20 to 30; below 40 nobody is mistaken for it.
+ECHO_BUCKETS_DB = (0.0, 3.0, 6.0, 9.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0)
+
 
 class _BusCollector(Collector):
     """Exposes the bus's own counters at scrape time."""
@@ -121,6 +124,12 @@ class GatewayMetrics:
             "twowire_gateway_resume_gap_seconds",
             "How long the agent was silent in a turn that was stopped and went on.",
             buckets=BARGE_IN_BUCKETS_S,
+            registry=registry,
+        )
+        self.echo_return_loss = Histogram(
+            "twowire_gateway_echo_return_loss_db",
+            "Of calls whose line sends back what the agent says: how far the echo lies below it.",
+            buckets=ECHO_BUCKETS_DB,
             registry=registry,
         )
         self.turns = Counter(

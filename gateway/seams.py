@@ -32,6 +32,8 @@ class CallSetup:
     callee: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Untrusted words from outside."""
+    echoes: bool = False
+    """The line may send back what it plays: a telephone. Browsers cancel their echo themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,9 @@ class GatewayConfig(BaseSettings):
     archive_retention_s: float = Field(
         7 * 86_400.0, ge=0, description="how long past calls, with their words, are kept on the bus; 0: not at all"
     )
+    echo_guard: bool = Field(
+        True, description="take the agent's echo out of phone calls that have one; needs the extra `echo`"
+    )
     recording: bool = Field(False, description="record every call; tell callers so, where the law asks for it")
     recording_dir: Path | None = Field(None, description="directory of the recordings, stereo WAV files")
     log_level: str = Field("info", description="debug, info, warning or error")

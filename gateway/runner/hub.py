@@ -9,6 +9,7 @@ from typing import NoReturn
 import structlog
 
 from gateway.call import Call, CallLimits
+from gateway.echo.guard import EchoGuard
 from gateway.effects import NoteDecision
 from gateway.events import CallEvent, GatewayStopping, WorkerSaid
 from gateway.metrics import GatewayMetrics
@@ -16,6 +17,7 @@ from gateway.runner.record import CallRecord
 from gateway.runner.session import CallSession, Observer
 from gateway.runner.ticker import Ticker
 from gateway.seams import CallSetup, Leg, LegQuality
+from wire.audio.codecs import Codec
 from wire.bus.seam import Bus, BusUnavailableError, Lease, Placement
 from wire.ids import CallId, GatewayId
 from wire.logs import Pii
@@ -50,7 +52,9 @@ class CallHub:
         metrics: GatewayMetrics,
         limits: CallLimits,
         on_decision: Callable[[NoteDecision], None],
+        echo_guard: Callable[[Codec], EchoGuard] | None = None,
     ) -> None:
+        """``echo_guard`` makes one for each call whose line may echo."""
         self.records: OrderedDict[CallId, CallRecord] = OrderedDict()
         self.draining = False
         self.observers: list[Observer] = []
@@ -63,6 +67,7 @@ class CallHub:
         self._metrics = metrics
         self._limits = limits
         self._on_decision = on_decision
+        self._echo_guard = echo_guard
         self._sessions: dict[CallId, CallSession] = {}
         self._dialling: set[CallId] = set()
         self._held: set[CallId] = set()
@@ -187,8 +192,9 @@ class CallHub:
         if lease.call in self._dialling:
             self._dialling.remove(lease.call)
             record.direction = self.records[lease.call].direction
+        echo = self._echo_guard(setup.codec) if self._echo_guard is not None and setup.echoes else None
         session = CallSession(
-            Call(lease, self._gateway, setup, monotonic(), self._limits),
+            Call(lease, self._gateway, setup, monotonic(), self._limits, echo=echo),
             leg,
             record,
             self._metrics,

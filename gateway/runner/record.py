@@ -9,6 +9,7 @@ from gateway.effects import (
     ClearAudio,
     Effect,
     NoteDecision,
+    NoteEcho,
     NoteEnded,
     NoteFirstAudio,
     NoteKey,
@@ -103,6 +104,8 @@ class CallRecord:
     """Of a call that we placed: human, machine or unknown, as far as its first words tell."""
     outcome: str | None = None
     duration_s: float | None = None
+    echo_return_loss_db: float | None = None
+    """How far the echo of the agent's voice lay below it; None where the line sent none back."""
     after: tuple[str, dict[str, str]] = ("hangup", {})
     recorded: bool = False
     """Its sound is being kept, or was."""
@@ -158,6 +161,7 @@ class CallRecord:
             "duration_s": self.duration_s,
             "transcript": [asdict(words) for words in self.words],
             "turns": [asdict(turn) for turn in self.turns],
+            "echo_return_loss_db": self.echo_return_loss_db,
             "overlaps": [asdict(overlap) for overlap in self.overlaps],
             "decisions": list(self.decisions),
         }
@@ -253,6 +257,9 @@ class CallRecord:
         elif self.open_turn is not None and self.open_turn.turn == transcript.turn:
             self.open_turn.text = transcript.text
 
+    def _note_echo(self, note: NoteEcho) -> None:
+        self.echo_return_loss_db = round(note.return_loss_db, 1)
+
     def _note_muted(self, note: NoteMuted) -> None:
         self.muted = note.on
         self.mutes.append(note)
@@ -274,6 +281,7 @@ _NOTES: dict[type[Any], Callable[[CallRecord, Any], None]] = {
     NoteTurnEnded: CallRecord._note_turn_ended,
     NoteTranscript: CallRecord._note_transcript,
     NoteOverlap: lambda record, note: record.overlaps.append(note),
+    NoteEcho: CallRecord._note_echo,
     NoteReply: lambda record, note: record.replies.append(note),
     NoteMissing: lambda record, note: record.missing.append(note),
     NoteMuted: CallRecord._note_muted,

@@ -13,6 +13,7 @@ from gateway.effects import (
     NoteDecision,
     NoteDropped,
     NoteDucked,
+    NoteEcho,
     NoteEnded,
     NoteFirstAudio,
     NoteOverlap,
@@ -185,6 +186,8 @@ class CallSession:
                 self._duck.observe(at_s - onset_at_s)
             case NoteOverlap():
                 self._note_overlap(effect)
+            case NoteEcho(return_loss_db):
+                self._metrics.echo_return_loss.observe(return_loss_db)
             case NoteReply(trace):
                 self._note_reply(trace)
             case NoteDropped(reason):

@@ -157,8 +157,9 @@ class SipCalls:
         assert call.leg is not None, "media was negotiated before the call was confirmed"
         assert call.lease is not None, "a slot is held before a call is answered or placed"
         call.attached = True
+        who = call.who
         setup = CallSetup(
-            "sip", call.media.codec, STREAM_PLAYOUT, call.agent, call.who.caller, call.who.callee, call.who.variables
+            "sip", call.media.codec, STREAM_PLAYOUT, call.agent, who.caller, who.callee, who.variables, echoes=True
         )
         call.session = session = self._hub.attach(call.lease, setup, call.leg)
         call.leg.begin(session)

@@ -105,7 +105,9 @@ class SipDialler:
     def _setup(self, call: SipCall) -> CallSetup:
         """As far as it is known while it rings."""
         who = call.who
-        return CallSetup("sip", Codec.PCMU, STREAM_PLAYOUT, call.agent, who.caller, who.callee, who.variables)
+        return CallSetup(
+            "sip", Codec.PCMU, STREAM_PLAYOUT, call.agent, who.caller, who.callee, who.variables, echoes=True
+        )
 
     def _ring_no_longer(self, call: SipCall) -> None:
         if call.owner is self and not call.ended:

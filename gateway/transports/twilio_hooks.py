@@ -108,7 +108,7 @@ class TwilioHooks:
         self._pending[call] = now, self._setup(params.get("From", ""), params.get("To", ""))
 
     def _setup(self, caller: str, callee: str) -> CallSetup:
-        return CallSetup("twilio", CODEC, TWILIO_PLAYOUT, self._agent, caller, callee)
+        return CallSetup("twilio", CODEC, TWILIO_PLAYOUT, self._agent, caller, callee, echoes=True)
 
     async def _begin(self, started: StreamStarted, leg: Leg) -> CallSession:
         call = CallId(started.call_sid)

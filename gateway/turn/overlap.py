@@ -9,7 +9,6 @@ caller's media time, so that the same audio has the same effect however it is de
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 import webrtcvad
@@ -28,22 +27,14 @@ _FRAME_S = FRAME_MS / 1_000
 _AGAIN_S = 0.8
 
 
-class EchoCanceller(Protocol):
-    """Takes the agent's own voice out of what the caller's line sends back."""
-
-    def listen(self, frame: bytes, at_s: float) -> bytes:
-        """The next 20 ms frame of the caller, that ended at ``at_s`` of his media time, without our echo in it."""
-
-
 class OverlapWatch:
     """The caller's sound over one agent's voice, and where the floor is."""
 
-    def __init__(self, codec: Codec, rules: OverlapRules, echo: EchoCanceller | None = None) -> None:
+    def __init__(self, codec: Codec, rules: OverlapRules) -> None:
         self.onset_s = 0.0
         """Media time of the caller at which the overlap began that is under way, or the last one."""
         self._frame_bytes = codec.sample_rate_hz * codec.bytes_per_sample * FRAME_MS // 1_000
         self._is_speech = SpeechFrames(codec, AGGRESSIVENESS).is_speech
-        self._echo = echo
         self._floor = FloorMachine()
         self._window: deque[bool] = deque()
         self._pending = b""
@@ -91,10 +82,7 @@ class OverlapWatch:
         self._pending = heard[whole:]
         frame_ends_at_s = ends_at_s - (len(heard) / size - 1) * _FRAME_S
         for at in range(0, whole, size):
-            frame = heard[at : at + size]
-            if self._echo is not None:
-                frame = self._echo.listen(frame, frame_ends_at_s)
-            action = self._take(self._is_speech(frame), frame_ends_at_s)
+            action = self._take(self._is_speech(heard[at : at + size]), frame_ends_at_s)
             frame_ends_at_s += _FRAME_S
             if action is not FloorAction.NOTHING:
                 yield action

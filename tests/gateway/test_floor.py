@@ -42,11 +42,13 @@ def caller(*parts: tuple[bool, float]) -> bytes:
     return out
 
 
-def watched(audio: bytes, rules: OverlapRules, judgements: Iterable[tuple[float, Floor]] = ()) -> list[tuple]:
+def watched(
+    audio: bytes, rules: OverlapRules, judgements: Iterable[tuple[float, Floor]] = ()
+) -> list[tuple[FloorAction, float]]:
     """What the voice has to do, and at which media time of the caller; stops when the turn is over."""
     watch = OverlapWatch(Codec.PCMU, rules)
     due = sorted(judgements)
-    seen: list[tuple] = []
+    seen: list[tuple[FloorAction, float]] = []
     for at in range(0, len(audio), FRAME):
         now = (at + FRAME) / 8_000
         actions = list(watch.push(audio[at : at + FRAME], now))

@@ -57,7 +57,7 @@ def test_the_loop_of_noise_is_heard_as_noise_where_it_begins_anew() -> None:
 @pytest.mark.parametrize("after", range(40, 60, 3))
 def test_a_question_does_not_interrupt_its_own_answer(after: int) -> None:
     watch, decoder = OverlapWatch(Codec.L16_16K, OverlapRules()), OpusDecoder()
-    actions = []
+    actions: list[FloorAction] = []
     for number, packet in enumerate(opus_packets(questions_after=(after,), count=150)):
         actions += watch.push(decoder.decode(packet), (number + 1) / 50)
     assert not {FloorAction.STOP, FloorAction.GIVE} & set(actions)

@@ -26,6 +26,7 @@ from wire.messages import AudioChunk, DecisionKind, SpeechChunk, TurnCancelled
 
 RATE_HZ = 8_000
 TURN_SAMPLES = 40_000
+NOWHERE = (-1, -1)  # of no turn
 WORD_SAMPLES = 2_400  # 0.3 s
 KEY_SAMPLES = 48
 SPEECH = jfk_ulaw()[43_200:61_600]  # 2.3 s without a pause
@@ -198,7 +199,7 @@ def test_of_a_thousand_turns_that_were_stopped_not_a_frame_is_heard_again(profil
     for seed in range(CALLS):
         talk = Talk(profile, seed, said_s=2.0)
         talk.run(BARGE_INS_PER_CALL)
-        places = talk.places()
+        places = [place or NOWHERE for place in talk.places()]
         for number, (tick, note) in enumerate(talk.ends):
             assert note.end is TurnEnd.BARGED_IN, f"seed {seed}, turn {number + 1}"
             assert note.stop_s is not None
@@ -206,9 +207,9 @@ def test_of_a_thousand_turns_that_were_stopped_not_a_frame_is_heard_again(profil
             stopped = round((note.onset_at_s + note.stop_s + talk.leg.delay_s) * 50) + 1
             parity = (number + 1) % 2
             until = talk.ends[number + 1][0] if number + 1 < len(talk.ends) else len(places)
-            stale = [at for at in range(stopped, until) if places[at] is not None and places[at][0] == parity]
+            stale = [at for at in range(stopped, until) if places[at][0] == parity]
             assert stale == [], f"seed {seed}, turn {number + 1}, stopped in tick {stopped}, over in {tick}"
-            last = max(at for at in range(stopped) if places[at] is not None and places[at][0] == parity)
+            last = max(at for at in range(stopped) if places[at][0] == parity)
             ear = places[last][1] + FRAME
             assert abs(note.ledger.played - ear) <= 0.1 * RATE_HZ, f"seed {seed}, turn {number + 1}"
             assert abs(len(note.text_heard.split()) - (-(-ear // WORD_SAMPLES))) <= 1
@@ -222,15 +223,15 @@ def test_a_turn_that_was_stopped_by_mistake_goes_on_from_the_word_it_was_stopped
     for seed in range(20):
         talk = Talk(profile, seed, said_s=0.62)
         talk.run(10)
-        places = talk.places()
+        places = [place or NOWHERE for place in talk.places()]
         resumed = [note for _, note in talk.overlaps if note.end is OverlapEnd.RESUMED]
         assert len(resumed) == 10, f"seed {seed}"
         assert {note.end for _, note in talk.ends} == {TurnEnd.PLAYED}
         for note in resumed:
             assert note.stopped_at_s is not None
             stop = round((note.stopped_at_s + talk.leg.delay_s) * 50)
-            before = next(at for at in range(stop + 1, 0, -1) if places[at] is not None)
-            after = next(at for at in range(before + 1, len(places)) if places[at] is not None)
+            before = next(at for at in range(stop + 1, 0, -1) if places[at] is not NOWHERE)
+            after = next(at for at in range(before + 1, len(places)) if places[at] is not NOWHERE)
             cut, again = places[before][1] + FRAME, places[after][1]
             assert places[before][0] == places[after][0]
             gaps_s.append((after - before - 1) * 0.02)

@@ -36,9 +36,9 @@ from wire.messages import DecisionKind, Floor, Voice
 
 INPUT_RATE_HZ = 16_000
 PUZZLED_S = 1.15
-"""Of quiet before the caller is told that nothing was understood. Who has said what we expect is answered after the 0.6 s
-that end an utterance; who has not may be in the middle of it, and pauses of real speakers within a turn reach 1.1 s
-(``load_tests.duplex``)."""
+"""Of quiet before the caller is told that nothing was understood. Who has said what we expect is answered after the
+0.6 s that end an utterance; who has not may be in the middle of it, and pauses of real speakers within a turn reach
+1.1 s (``load_tests.duplex``)."""
 STALLED_S = 6.0  # a turn of which nothing more is heard for so long was lost on the way; three times what is kept ahead
 
 

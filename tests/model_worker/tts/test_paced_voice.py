@@ -50,13 +50,13 @@ def test_text_that_comes_late_goes_on_where_the_voice_stopped() -> None:
     turn.say("one two. thr")
     first = turn.speak()
     assert " ".join(piece.text for piece in first).split() == ["one", "two."]
-    assert not turn.done
+    before = turn.done
     assert turn.speak() == []
     turn.say("ee four.")
     turn.finish()
     second = turn.speak()
     assert " ".join(piece.text for piece in second).split() == ["three", "four."]
-    assert turn.done
+    assert [before, turn.done] == [False, True]
     sound = np.concatenate([piece.pcm for piece in (*first, *second)])
     assert np.array_equal(sound, np.repeat(np.arange(1, 5, dtype=np.int16), WORD_SAMPLES))
 
@@ -73,11 +73,10 @@ def test_one_step_brings_no_more_than_its_cap() -> None:
 
 def test_a_turn_without_words_is_over_when_it_is_finished() -> None:
     turn = turn_of(Voice())
-    assert not turn.done
+    before = turn.done
     turn.finish()
     assert turn.speak() == []
-    assert turn.done
-    assert turn.played
+    assert [before, turn.done, turn.played] == [False, True, True]
 
 
 def test_words_of_a_voice_that_does_not_tell_their_places_come_without_them() -> None:

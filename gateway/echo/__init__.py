@@ -1,0 +1,1 @@
+"""The agent's own voice, coming back from the caller's telephone."""
