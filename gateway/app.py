@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ from gateway.sdp.formats import MediaCodec
 from gateway.transports.front_door import FrontDoor, one_request
 from gateway.transports.sip_door import SipDoor
 from gateway.transports.twilio_hooks import TwilioHooks
+from gateway.turn.watchdog import WatchdogLimits
 from gateway.web.bearer import BearerToken
 from gateway.web.console import Console
 from gateway.web.console_guard import ConsoleGuard
@@ -115,7 +117,7 @@ class Gateway:
             self._bus,
             self._placement,
             metrics,
-            CallLimits(config.media_timeout_s, config.max_call_s),
+            call_limits(config),
             self._decision_log.write if self._decision_log else lambda _note: None,
             _echo_guard() if config.echo_guard else None,
         )
@@ -221,6 +223,12 @@ class Gateway:
                 f"TWOWIRE_HOST/TWOWIRE_PORT: cannot listen on {config.host}:{config.port}: {error.strerror}; "
                 "end the other program or choose another --port"
             ) from None
+
+
+def call_limits(config: GatewayConfig) -> CallLimits:
+    """The bounds of every call."""
+    watchdogs = WatchdogLimits(never_speaks_s=config.never_speaks_s or inf, reply_s=config.longest_reply_s)
+    return CallLimits(config.media_timeout_s, config.max_call_s, watchdogs=watchdogs)
 
 
 def _echo_guard() -> Callable[[Codec], EchoGuard] | None:

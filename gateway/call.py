@@ -5,7 +5,8 @@ clock, which makes an hour-long call a test of seconds and a recorded one replay
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from gateway.echo.guard import EchoGuard
@@ -13,6 +14,7 @@ from gateway.effects import (
     ClearAudio,
     Effect,
     EndLeg,
+    NoteAlarm,
     NoteDecision,
     NoteDropped,
     NoteDucked,
@@ -51,6 +53,7 @@ from gateway.events import (
     is_keys,
 )
 from gateway.seams import CallSetup
+from gateway.turn.chunk_speech import ChunkSpeech
 from gateway.turn.chunker import Chunk, Chunker
 from gateway.turn.floor import FloorAction
 from gateway.turn.ledger import Ledger
@@ -59,6 +62,7 @@ from gateway.turn.overlap import OverlapWatch
 from gateway.turn.playout import BadPositionError, Playout
 from gateway.turn.reply_trace import ReplyStamps
 from gateway.turn.text_spans import TextSpans
+from gateway.turn.watchdog import Alarm, WatchdogLimits, Watchdogs
 from wire.bus.seam import Lease
 from wire.ids import NO_TURN, GatewayId, TurnId
 from wire.messages import (
@@ -89,6 +93,12 @@ from wire.messages import (
 MARK_EVERY_S = 0.4  # one per chunk: the worker learns the position once per chunk anyway
 MARK_GRACE_S = 2.0  # a completed turn whose last mark never returns counts as played this long after the clock says so
 MAX_MARK_CHARS = 32  # of ours: a turn and a count of samples
+_ENDS_TURN = {
+    Alarm.NEVER_YIELDS: TurnEnd.BARGED_IN,
+    Alarm.TOO_LONG: TurnEnd.RUNAWAY,
+    Alarm.LOOPS: TurnEnd.RUNAWAY,
+}
+"""What becomes of the turn a watchdog barks at. Dead air is counted; an engine that never speaks fails the call."""
 AGENT_ACTIONS = frozenset({"hangup", "transfer", "voicemail"})
 MAX_UNDECIDED = 256  # chunks whose decision is awaited; older ones count as missing
 
@@ -99,12 +109,13 @@ class CallLimits:
 
     ``media_timeout_s``: without audio for this long the leg counts as dead. ``decision_timeout_s``:
     without the decision on a chunk for this long the worker does, and the caller is told rather
-    than left in silence.
+    than left in silence. ``watchdogs``: of engines that decide, and yet do a caller no good.
     """
 
     media_timeout_s: float = 4.5  # noticed within 5 s: media is looked at once per chunk
     max_duration_s: float = 3_600.0
     decision_timeout_s: float = 10.0  # 25 chunks; nobody waits longer for an answer
+    watchdogs: WatchdogLimits = field(default_factory=WatchdogLimits)
 
 
 @dataclass(slots=True)
@@ -149,6 +160,8 @@ class Call:
         self._watch = OverlapWatch(setup.codec, rules or OverlapRules())
         self._overlap: _Overlap | None = None
         self._echo = echo
+        self._chunk_speech = ChunkSpeech(setup.codec)
+        self._watchdogs = Watchdogs(self._limits.watchdogs)
         self._replies = ReplyStamps(setup.codec, lease.chunk_ms, began_at=now)
         self._muted = False
         self._away = False
@@ -245,6 +258,8 @@ class Call:
         elif self._undecided and now >= self._undecided[0][1] + self._limits.decision_timeout_s:
             self._effects.append(EndLeg("failed"))
             self._end("worker_lost", now)
+        elif self._bark(self._watchdogs.bark(now), now):
+            pass
         elif self._turns.has_floor:
             if self._replies.wanted and not self.setup.playout.marks:
                 self._note_reply(self._replies.tick(now))
@@ -258,6 +273,9 @@ class Call:
         due = min(self._media_at + self._limits.media_timeout_s, self._started_at + self._limits.max_duration_s)
         if self._undecided:
             due = min(due, self._undecided[0][1] + self._limits.decision_timeout_s)
+        bark = self._watchdogs.next_deadline()
+        if bark is not None:
+            due = min(due, bark)
         if self._turns.has_floor:
             take = self._playout.next_take()
             if take is not None:
@@ -300,6 +318,8 @@ class Call:
             self._miss_decision(now)
         self._undecided.append((chunk.index, now))
         self._replies.hear(chunk, now)
+        chunk_s = len(chunk.payload) / self._bytes_per_sample / self.setup.codec.sample_rate_hz
+        self._watchdogs.hear(speech=self._chunk_speech.is_in(chunk.payload), begin_at=now - chunk_s, now=now)
         overlap = self._overlap
         if overlap is not None and overlap.asked_from is None and self._watch.undecided:
             overlap.asked_from = chunk.index
@@ -364,6 +384,7 @@ class Call:
         self._spans.add(speech.start_samples, speech.text, speech.word_starts)
         self._replies.voice(now)
         self._feed_leg(now)
+        self._bark(self._watchdogs.say(speech.text), now)
 
     def _receive_tool_call(self, call: ToolCall, now: float) -> None:
         if call.name == "send_keys" and is_keys(call.arguments.get("keys", "")):
@@ -400,6 +421,17 @@ class Call:
             self._act(self._watch.judge(floor), now)
         # else it is about an overlap that was decided without waiting
 
+    def _bark(self, alarms: Sequence[Alarm], now: float) -> bool:
+        """Do what belongs to each alarm; True when there was one."""
+        for alarm in alarms:
+            self._effects.append(NoteAlarm(alarm.value, now - self._started_at))
+            if alarm is Alarm.NEVER_SPEAKS:
+                self._effects.append(EndLeg("failed"))
+                self._end("never_spoke", now)
+            elif alarm in _ENDS_TURN and self._turns.has_floor:
+                self._cancel(_ENDS_TURN[alarm], now)
+        return bool(alarms)
+
     def _miss_decision(self, now: float) -> None:
         index, _ = self._undecided.popleft()
         self._missing_decisions += 1
@@ -418,6 +450,7 @@ class Call:
             self._marked_samples = self._mark_round = 0
             self._turn_cause_at = now
             self._watch.reset()
+            self._watchdogs.open_turn(now)
             self._effects.append(NoteTurnOpened(turn, now - self._started_at))
             if self._muted or self._away:
                 self._cancel(TurnEnd.MUTED if self._muted else TurnEnd.LEG_LOST, now)
@@ -558,6 +591,7 @@ class Call:
 
     def _close_turn(self, event: TurnEvent, end: TurnEnd, now: float) -> Ledger:
         self._turns.apply(event)
+        self._watchdogs.end_turn()
         ledger = self._playout.close(now, played_out=event is TurnEvent.PLAYED_OUT)
         if self._replies.wanted:
             self._note_reply(self._replies.close(self._playout.ear_delay_s, audible=ledger.played > 0))

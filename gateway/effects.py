@@ -157,6 +157,8 @@ class TurnEnd(Enum):
     SUPERSEDED = "superseded"
     MUTED = "muted"
     LEG_LOST = "leg_lost"
+    RUNAWAY = "runaway"
+    """It had no end, or went round in circles."""
     CALL_ENDED = "call_ended"
 
 
@@ -202,6 +204,14 @@ class NoteEcho:
     """The caller's line sends back what the agent says, so far below it; from now on it is taken out."""
 
     return_loss_db: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoteAlarm:
+    """A watchdog barks (``gateway.turn.watchdog``)."""
+
+    alarm: str
     at_s: float
 
 
@@ -275,6 +285,7 @@ Effect = (
     | NoteDucked
     | NoteOverlap
     | NoteEcho
+    | NoteAlarm
     | NoteTurnEnded
     | NoteTranscript
     | NoteKey

@@ -120,6 +120,13 @@ class GatewayMetrics:
             ["end"],
             registry=registry,
         )
+        self.alarms = Counter(
+            "twowire_gateway_alarms",
+            "Engines that did a caller no good, by how: never_speaks (the call fails), dead_air (nobody said anything"
+            " for 3 s after the caller), never_yields, too_long, loops (the turn is ended).",
+            ["alarm"],
+            registry=registry,
+        )
         self.resume_gap = Histogram(
             "twowire_gateway_resume_gap_seconds",
             "How long the agent was silent in a turn that was stopped and went on.",

@@ -111,7 +111,8 @@ class Stack:
         self._directory = Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="twowire-load-")))
         valkey = self._exit.enter_context(EmbeddedValkey())
         script = self._directory / "script.yaml"
-        text = " ".join(["word"] * max(1, self._answer_ms // 300))  # as many words as speech of this length has
+        words = max(1, self._answer_ms // 300)  # as many as speech of this length has
+        text = " ".join(f"word{n}" for n in range(words))
         above = OPUS_ABOVE if self._webrtc else ABOVE
         own = SCRIPT.format(slots=self._slots, answer_ms=self._answer_ms, text=text, above=above)
         script.write_text(self._given_script or own)

@@ -31,6 +31,10 @@ class GatewayConfig(BaseSettings):
     agent: str = Field("front-desk", description="agent that answers")
     drain_limit_s: float = Field(3_600.0, ge=0, description="how long live calls may go on after SIGTERM")
     max_call_s: float = Field(3_600.0, gt=0, description="longest call")
+    never_speaks_s: float = Field(
+        20.0, ge=0, description="a call fails whose engine says nothing for this long after the caller; 0: never"
+    )
+    longest_reply_s: float = Field(180.0, gt=0, description="a turn of the agent is ended when it is longer")
     media_timeout_s: float = Field(4.5, gt=0, description="a leg that sends no audio for this long is dead")
     decision_log: Path | None = Field(None, description="file that gets one JSON line per decision")
     call_log: Path | None = Field(None, description="file that gets one JSON line per call, with callers' numbers")

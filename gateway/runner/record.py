@@ -8,6 +8,7 @@ from typing import Any
 from gateway.effects import (
     ClearAudio,
     Effect,
+    NoteAlarm,
     NoteDecision,
     NoteEcho,
     NoteEnded,
@@ -104,6 +105,8 @@ class CallRecord:
     """Of a call that we placed: human, machine or unknown, as far as its first words tell."""
     outcome: str | None = None
     duration_s: float | None = None
+    alarms: list[str] = field(default_factory=list)
+    """What watchdogs barked at, in order."""
     echo_return_loss_db: float | None = None
     """How far the echo of the agent's voice lay below it; None where the line sent none back."""
     after: tuple[str, dict[str, str]] = ("hangup", {})
@@ -161,6 +164,7 @@ class CallRecord:
             "duration_s": self.duration_s,
             "transcript": [asdict(words) for words in self.words],
             "turns": [asdict(turn) for turn in self.turns],
+            "alarms": self.alarms,
             "echo_return_loss_db": self.echo_return_loss_db,
             "overlaps": [asdict(overlap) for overlap in self.overlaps],
             "decisions": list(self.decisions),
@@ -257,6 +261,10 @@ class CallRecord:
         elif self.open_turn is not None and self.open_turn.turn == transcript.turn:
             self.open_turn.text = transcript.text
 
+    def _note_alarm(self, note: NoteAlarm) -> None:
+        if len(self.alarms) < MAX_ENTRIES:
+            self.alarms.append(note.alarm)
+
     def _note_echo(self, note: NoteEcho) -> None:
         self.echo_return_loss_db = round(note.return_loss_db, 1)
 
@@ -282,6 +290,7 @@ _NOTES: dict[type[Any], Callable[[CallRecord, Any], None]] = {
     NoteTranscript: CallRecord._note_transcript,
     NoteOverlap: lambda record, note: record.overlaps.append(note),
     NoteEcho: CallRecord._note_echo,
+    NoteAlarm: CallRecord._note_alarm,
     NoteReply: lambda record, note: record.replies.append(note),
     NoteMissing: lambda record, note: record.missing.append(note),
     NoteMuted: CallRecord._note_muted,

@@ -10,6 +10,7 @@ from gateway.effects import (
     ClearAudio,
     Effect,
     EndLeg,
+    NoteAlarm,
     NoteDecision,
     NoteDropped,
     NoteDucked,
@@ -186,6 +187,9 @@ class CallSession:
                 self._duck.observe(at_s - onset_at_s)
             case NoteOverlap():
                 self._note_overlap(effect)
+            case NoteAlarm(alarm):
+                self._metrics.alarms.labels(alarm).inc()
+                log.warning("call.alarm", call=self.call.id, alarm=alarm, engine=self.record.engine)
             case NoteEcho(return_loss_db):
                 self._metrics.echo_return_loss.observe(return_loss_db)
             case NoteReply(trace):

@@ -10,12 +10,11 @@ caller's media time, so that the same audio has the same effect however it is de
 from collections import deque
 from collections.abc import Iterator
 
-import numpy as np
 import webrtcvad
 
 from gateway.turn.floor import FloorAction, FloorEvent, FloorMachine, FloorState
 from wire.audio.codecs import Codec
-from wire.audio.g711 import decode
+from wire.audio.g711 import decode, quiet_codes
 from wire.messages import Floor, OverlapRules
 
 FRAME_MS = 20
@@ -157,7 +156,7 @@ class SpeechFrames:
 
     def __init__(self, codec: Codec, aggressiveness: int) -> None:
         self._codec = codec
-        self._quiet = _quiet_bytes(codec)
+        self._quiet = quiet_codes(codec)
         self._vad = webrtcvad.Vad(aggressiveness)
 
     def is_speech(self, frame: bytes) -> bool:
@@ -165,12 +164,3 @@ class SpeechFrames:
         if self._quiet and len(frame.translate(None, self._quiet)) * 10 < len(frame):
             return False  # nine samples in ten below -42 dBFS: one pass in C spares the decoder and the VAD
         return bool(self._vad.is_speech(decode(self._codec, frame).tobytes(), self._codec.sample_rate_hz))
-
-
-def _quiet_bytes(codec: Codec) -> bytes:
-    """The G.711 codes of samples below 256 of 32,768; empty for linear codecs."""
-    if codec.bytes_per_sample != 1:
-        return b""
-    codes = np.arange(256, dtype=np.uint8).tobytes()
-    levels = np.abs(decode(codec, codes).astype(np.int32))
-    return bytes(np.flatnonzero(levels < 256).tolist())

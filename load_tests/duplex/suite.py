@@ -20,7 +20,7 @@ from twowire.caller.session import Dialled
 SEED = 20_261_123
 YIELDING, KEEPING, UNJUDGED = "+15550100001", "+15550100002", "+15550100003"
 TURN_MS, WORD_MS = 9_000, 300
-WORDS = " ".join(["word"] * (TURN_MS // WORD_MS))
+WORDS = " ".join(f"word{n}" for n in range(TURN_MS // WORD_MS))  # all different: a loop would be stopped
 SCRIPT = f"""\
 sessions: 64
 default:

@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from gateway.call import Call, CallLimits
+from gateway.echo.guard import EchoGuard
 from gateway.effects import Effect, SendAudio, SendUp
 from gateway.seams import CallSetup, PlayoutProfile
 from wire.audio.codecs import Codec
@@ -29,9 +30,11 @@ def lease(chunk_ms: int = 400, first_chunk_ms: int = 400) -> Lease:
 class Driven:
     """A call and everything it wanted so far."""
 
-    def __init__(self, profile: PlayoutProfile = PROFILE, limits: CallLimits | None = None) -> None:
+    def __init__(
+        self, profile: PlayoutProfile = PROFILE, limits: CallLimits | None = None, echo: EchoGuard | None = None
+    ) -> None:
         setup = CallSetup("twilio", Codec.PCMU, profile, "front-desk")
-        self.call = Call(lease(), GatewayId("g1"), setup, now=0.0, limits=limits)
+        self.call = Call(lease(), GatewayId("g1"), setup, now=0.0, limits=limits, echo=echo)
         self.effects: list[Effect] = []
         self.seq = 0
         self.drain()

@@ -93,6 +93,8 @@ function outcome(turn: Turn, words: WordsEvent, story: Story): HTMLElement | nul
       return h("p", { class: "fate" }, h("span", { class: "badge" }, "Replaced"), shares);
     case "muted":
       return h("p", { class: "fate" }, h("span", { class: "badge" }, "Muted"), shares);
+    case "runaway":
+      return h("p", { class: "fate" }, h("span", { class: "badge" }, "Had no end"), shares);
     case "leg_lost":
       return h("p", { class: "fate" }, h("span", { class: "badge" }, "Connection lost"), shares);
     case "call_ended":

@@ -80,7 +80,7 @@ export interface WordsEvent {
   final: boolean;
 }
 
-export type TurnEnd = "played" | "barged_in" | "superseded" | "muted" | "leg_lost" | "call_ended";
+export type TurnEnd = "played" | "barged_in" | "superseded" | "muted" | "leg_lost" | "runaway" | "call_ended";
 
 export interface TurnEvent {
   event: "turn";
