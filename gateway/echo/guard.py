@@ -9,14 +9,15 @@ from collections.abc import Callable
 
 from gateway.echo.canceller import FRAME_MS, Canceller
 from gateway.echo.played import PlayedAudio
-from gateway.echo.search import find_echo
+from gateway.echo.search import explained_db, find_echo
 from wire.audio.codecs import Codec
 from wire.audio.g711 import decode, encode
 
 LONGEST_DELAY_S = 0.7  # Twilio buffers, and satellites; with a room of 12 ms all of it
-SURE_SHARPNESS = 10.0
-LIKELY_SHARPNESS = 7.0
-SAME_DELAY_S = 0.005
+LIKELY_SHARPNESS = 6.0
+SURE_DB = 4.0
+"""Of what came back, explained by what was played. 5,000 pairs of voices, tones and noises stayed below 2; an echo has
+7 and more, and less than 4 only while the caller talks as well."""
 
 _LOOK_S = 0.4
 _LOOK_EVERY_S = 0.1
@@ -49,7 +50,6 @@ class EchoGuard:
         self._steady_samples = round(_STEADY_S * self._rate_hz)
         self._looks = 0
         self._looked_at_s = 0.0
-        self._likely: int | None = None
         self._delay = 0
         self._canceller: Canceller | None = None
         self._frame_bytes = self._rate_hz * codec.bytes_per_sample * FRAME_MS // 1_000
@@ -90,9 +90,7 @@ class EchoGuard:
         peak = find_echo(near, far, self._rate_hz)
         if peak is None or peak.sharpness < LIKELY_SHARPNESS:
             return False
-        before, self._likely = self._likely, peak.delay_samples
-        again = before is not None and abs(before - peak.delay_samples) <= SAME_DELAY_S * self._rate_hz
-        if peak.sharpness < SURE_SHARPNESS and not again:
+        if explained_db(near, far, peak.delay_samples, self._rate_hz) < SURE_DB:
             return False
         self._delay = max(0, peak.delay_samples - round(_AHEAD_S * self._rate_hz))
         self.return_loss_db = peak.return_loss_db

@@ -8,22 +8,24 @@ import numpy as np
 import numpy.typing as npt
 
 from wire.audio.codecs import Codec
+from wire.audio.comfort_noise import comfort_noise
 from wire.audio.g711 import encode
 
 _FULL_SCALE = 32_767.0
 _MAX_COEFFICIENTS = 16  # G.711 appendix II needs no more than 10
 _RESPONSE_SAMPLES = 256
 _SILENT_LEVEL = 90  # -90 dBov is the last bit of 16
-_WHITE = np.random.default_rng(3389).standard_normal(16_000)
+_SEED = 3389
+_WHITE = np.random.default_rng(_SEED).standard_normal(16_000)
 
 
 class ComfortNoise:
-    """The silence of one leg, in the leg's codec: digital silence until a payload says otherwise."""
+    """The silence of one leg, in the leg's codec: quiet noise until a payload says otherwise."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._payload = b""
-        self._noise = codec.silence * codec.sample_rate_hz
+        self._noise = comfort_noise(codec, codec.sample_rate_hz, _SEED)
         self._at = 0
 
     def receive(self, payload: bytes) -> bool:
@@ -49,7 +51,7 @@ class ComfortNoise:
     def _make(self, level: int, coefficients: bytes) -> bytes:
         """One second at ``-level`` dBov: 0 dBov is the level of a square wave of full scale (§3.1)."""
         if level >= _SILENT_LEVEL:
-            return self._codec.silence * self._codec.sample_rate_hz
+            return comfort_noise(self._codec, self._codec.sample_rate_hz, _SEED)  # no room is that quiet
         noise = _WHITE[: self._codec.sample_rate_hz]
         if coefficients:
             spectrum = np.fft.rfft(noise) * np.fft.rfft(_response(coefficients), len(noise))

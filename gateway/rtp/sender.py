@@ -1,4 +1,4 @@
-"""One RTP stream to the caller: what is queued, else silence, one packet each time the ticker asks."""
+"""One RTP stream to the caller: what is queued, else quiet noise, one packet each time the ticker asks."""
 
 import struct
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gateway.rtp.dtmf_sender import DtmfSender, EventPacket
 from gateway.rtp.fade import FADE_MS, fade_out
 from wire.audio.codecs import Codec
+from wire.audio.comfort_noise import quiet_frames
 
 HEADER_BYTES = 12
 MIN_PTIME_MS = 10
@@ -66,7 +67,6 @@ class RtpSender:
     """
 
     __slots__ = (
-        "_blank",
         "_buffer",
         "_config",
         "_dtmf",
@@ -78,6 +78,8 @@ class RtpSender:
         "_max_queued_bytes",
         "_odd",
         "_queue",
+        "_quiet",
+        "_quiet_at",
         "_sequence",
         "_silence",
         "_ssrc",
@@ -113,7 +115,8 @@ class RtpSender:
         self._silence = codec.silence * (self._frame_bytes // codec.bytes_per_sample)
         self._first_word = _VERSION | _MARKER | config.payload_type
         self._buffer = bytearray(HEADER_BYTES) + self._silence
-        self._blank = config.encode is None  # the buffer holds silence
+        self._quiet = quiet_frames(codec, self._frame_bytes // codec.bytes_per_sample)
+        self._quiet_at = 0
         # One flag leads a packet off the straight way: a marker bit, hold, digits, or silence that is left out.
         self._odd = True
 
@@ -247,13 +250,11 @@ class RtpSender:
             if len(payload) < frame_bytes:
                 payload += self._silence[len(payload) :]
             buffer[HEADER_BYTES:] = payload if self._encode is None else self._encode(bytes(payload))
-            self._blank = False
-        elif not self._blank:
-            if self._encode is None:
-                buffer[HEADER_BYTES:] = self._silence
-                self._blank = True
-            else:
-                buffer[HEADER_BYTES:] = self._encode(self._silence)
+        else:
+            at = self._quiet_at
+            self._quiet_at = at - 1 if at else len(self._quiet) - 1
+            frame = self._quiet[at]
+            buffer[HEADER_BYTES:] = frame if self._encode is None else self._encode(frame)
         sequence = self._sequence
         self._sequence = sequence + 1 & 0xFFFF
         self.packets_sent += 1

@@ -11,6 +11,7 @@ from gateway.rtp.g722 import G722Decoder, G722Encoder
 from gateway.rtp.opus import BITRATE_BPS, DTX_BYTES, REPEATING_BPS, OpusDecoder, OpusEncoder, packet_ms, ticks_of
 from gateway.rtp.opus import CLOCK_HZ as OPUS_CLOCK_HZ
 from wire.audio.codecs import Codec
+from wire.audio.comfort_noise import quiet_frames
 from wire.audio.g711 import decode, encode
 from wire.audio.resample import Resampler
 
@@ -103,7 +104,8 @@ class _Converting:
 
 
 class _QuietOpus:
-    """Encodes what is to be heard. Silence, most of a call, is encoded until the decoder has settled, then repeated.
+    """Encodes what is to be heard. The noise of pauses, most of a call, is encoded once the decoder has settled, and
+    repeated from then on.
 
     It is sent all the time, as in all other codecs. To leave most packets out, as DTX does, would save 6 µs each, and
     the steady stream by which a peer, a NAT, or who looks for the fault of a call sees that we are there.
@@ -116,18 +118,24 @@ class _QuietOpus:
         self._encode = OpusEncoder(
             REPEATING_BPS if repeats else min(bitrate_bps, BITRATE_BPS), loss_percent=10 if repeats else 0
         ).encode
-        self._silent_packets = 0
-        self._silent_bytes = 0
-        self._silence = b""
+        self._quiet_packets = 0
+        self._frame_bytes = 0
+        self._quiet: dict[bytes, bytes | None] = {}
+        """How the frames of noise that the sender sends in a pause are encoded, as far as they were."""
 
     def __call__(self, pcm: bytes) -> bytes:
-        if pcm != bytes(len(pcm)):
-            self._silent_packets = 0
+        if len(pcm) != self._frame_bytes:  # the first packet, or they are of another length from here on
+            self._frame_bytes = len(pcm)
+            self._quiet = dict.fromkeys(quiet_frames(Codec.L16_16K, len(pcm) // 2))
+            self._quiet_packets = 0
+        if pcm not in self._quiet:
+            self._quiet_packets = 0
             return self._encode(pcm)
-        if len(pcm) != self._silent_bytes:  # packets are of another length from here on
-            self._silent_packets = 0
-            self._silent_bytes = len(pcm)
-        if self._silent_packets < self._SETTLED_PACKETS:
-            self._silent_packets += 1
-            self._silence = self._encode(pcm)
-        return self._silence
+        self._quiet_packets += 1
+        known = self._quiet[pcm]
+        if known is not None and self._quiet_packets > self._SETTLED_PACKETS:
+            return known
+        encoded = self._encode(pcm)
+        if self._quiet_packets > self._SETTLED_PACKETS:
+            self._quiet[pcm] = encoded
+        return encoded

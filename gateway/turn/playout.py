@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from gateway.seams import PlayoutProfile
 from gateway.turn.ledger import Ledger
 from wire.audio.codecs import Codec
+from wire.audio.comfort_noise import comfort_noise
 from wire.audio.gain import scale
 from wire.ids import TurnId
 
@@ -55,7 +56,6 @@ class Playout:
 
     def __init__(self, codec: Codec, profile: PlayoutProfile, began_at: float = 0.0) -> None:
         self._rate_hz = codec.sample_rate_hz
-        self._silence = codec.silence
         self._bytes_per_sample = codec.bytes_per_sample
         self._began_at = began_at
         self._lead_samples = round(profile.lead_s * self._rate_hz)
@@ -90,7 +90,7 @@ class Playout:
     def submit(self, start_samples: int, payload: bytes) -> None:
         """Queue speech that begins at ``start_samples`` of the open turn.
 
-        What was already queued is trimmed off; a hole is filled with silence, so that positions
+        What was already queued is trimmed off; a hole is filled with quiet noise, so that positions
         stay the worker's own, and counted in ``lost_samples``.
         """
         ledger = self._open_ledger()
@@ -102,7 +102,7 @@ class Playout:
             payload = payload[-hole * self._bytes_per_sample :]
         elif hole > 0:
             self.lost_samples += hole
-            self._queue += self._silence * hole
+            self._queue += comfort_noise(self._codec, hole, start_samples)
             ledger.generate(hole)
         self._queue += payload
         ledger.generate(len(payload) // self._bytes_per_sample)

@@ -28,6 +28,7 @@ from gateway.rtp.opus import (
 from gateway.rtp.transcode import WireCodec, decoding, encoder
 from tests.gateway.rtp.opus_speech import correlations, frames, samples
 from wire.audio.codecs import Codec
+from wire.audio.comfort_noise import quiet_frames
 
 SILENCE = bytes(2 * FRAME_SAMPLES)
 
@@ -162,15 +163,17 @@ def test_a_pause_becomes_packets_of_an_octet_or_two():
     assert min(sizes) <= DTX_BYTES
 
 
-def test_silence_is_encoded_until_it_has_settled_and_then_repeated():
+def test_the_noise_of_pauses_is_encoded_once_it_has_settled_and_then_repeated():
     encode = encoder(WireCodec.OPUS, Codec.L16_16K)
     assert encode is not None
     encode(frames(1.0)[-1])
-    packets = [encode(SILENCE) for _ in range(50)]
-    assert len({id(payload) for payload in packets[9:]}) == 1, "the very same packet"
-    assert len(packets[-1]) < 10
-    heard = samples(b"".join(map(OpusDecoder().decode, packets)))
-    assert np.abs(heard[-FRAME_SAMPLES * 30 :].astype(int)).max() < 30
+    noise = quiet_frames(Codec.L16_16K, FRAME_SAMPLES)
+    packets = [encode(noise[n % len(noise)]) for n in range(200)]
+    assert len({id(payload) for payload in packets[10:]}) == len(noise), "the very same packets"
+    assert np.mean([len(packet) for packet in packets[10:]]) < 100
+    heard = samples(b"".join(map(OpusDecoder().decode, packets)))[-FRAME_SAMPLES * 100 :].astype(float)
+    assert 3 < np.sqrt(np.mean(heard**2)) < 60
+    assert np.abs(heard).max() < 300
 
 
 def test_speech_after_silence_that_was_repeated_is_as_good_as_any():

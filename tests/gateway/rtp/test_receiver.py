@@ -15,7 +15,7 @@ from tests.gateway.rtp.network import PCMU, SSRC, Arrival, Line, Sender, packet
 from tests.gateway.rtp.test_dtmf_in import event
 from tests.gateway.rtp.test_tones import tone
 from tests.interop.impairment import ImpairedPath, Impairment
-from tests.speech import jfk_ulaw
+from tests.speech import is_quiet, jfk_ulaw
 from wire.audio.codecs import Codec
 from wire.audio.g711 import decode, decode_ulaw, encode_ulaw
 from wire.audio.resample import Resampler
@@ -157,16 +157,16 @@ def test_the_local_clock_goes_on_when_nothing_comes(line, sender):
     made = bytes(line.audio[heard:])
     assert 10.0 - 0.08 <= len(made) / 8_000 <= 10.0
     assert np.abs(decode_ulaw(made[:160]).astype(int)).max() > 500  # concealment first
-    assert made[480:] == SILENCE * (len(made) - 480)
+    assert is_quiet(made[480:])
     times = [at for at, _ in line.outputs if at > stopped]
     assert times[0] - stopped <= 0.081
     assert max(np.diff(times)) == pytest.approx(0.02)
 
 
-def test_a_caller_who_never_sends_is_silence_from_the_start(line):
+def test_a_caller_who_never_sends_is_quiet_noise_from_the_start(line):
     line.run_until(4.0)
     assert 3.92 <= len(line.audio) / 8_000 <= 4.0
-    assert bytes(line.audio) == SILENCE * len(line.audio)
+    assert is_quiet(line.audio)
     assert line.receiver.report() is None
     assert line.receiver.stats()["concealed_samples"] == 0
 
@@ -293,11 +293,13 @@ def test_a_pause_that_nothing_announced_keeps_media_time(line, sender):
     assert len(line.audio) == pytest.approx(201 * 160, abs=160)
 
 
-def test_a_short_pause_between_two_packets_is_silence(line, sender):
+def test_a_short_pause_between_two_packets_is_quiet_noise(line, sender):
     talking(line, sender, 100)
     sender.pause(240)
     line.run_until(line.now + 0.05)
-    assert line.arrive(sender.next(speech(0))) == SILENCE * 240 + speech(0)
+    audio = line.arrive(sender.next(speech(0)))
+    assert is_quiet(audio[:240])
+    assert audio[240:] == speech(0)
 
 
 def test_a_new_source_is_heard_with_its_second_packet_and_leaves_no_hole(line, sender):

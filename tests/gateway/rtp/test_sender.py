@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.rtp.fade import fade_out
 from gateway.rtp.sender import MAX_QUEUED_S, NoTelephoneEventsError, RtpSender, SenderConfig
+from tests.speech import is_quiet
 from wire.audio.codecs import Codec
 from wire.audio.g711 import decode
 
@@ -55,16 +56,17 @@ def take(stream: RtpSender, packets: int) -> list[Sent]:
     return [read(stream.next_packet()) for _ in range(packets)]
 
 
-def test_an_idle_stream_is_a_steady_stream_of_silence():
+def test_an_idle_stream_is_a_steady_stream_of_quiet_noise():
     packets = take(sender(), 3)
     assert [p.sequence for p in packets] == [1_000, 1_001, 1_002]
     assert [p.timestamp for p in packets] == [5_000, 5_160, 5_320]
-    assert {p.payload for p in packets} == {SILENCE * 160}
+    assert all(is_quiet(p.payload) for p in packets)
+    assert len({p.payload for p in packets}) == 3, "one packet over and over would hum"
     assert {p.ssrc for p in packets} == {0xCAFE}
 
 
-def test_silence_is_that_of_the_codec():
-    assert take(sender(codec=Codec.PCMA, payload_type=8), 1)[0].payload == b"\xd5" * 160
+def test_the_noise_is_in_the_codec():
+    assert is_quiet(take(sender(codec=Codec.PCMA, payload_type=8), 1)[0].payload, Codec.PCMA)
 
 
 def test_only_the_first_packet_of_a_steady_stream_has_the_marker():
@@ -82,7 +84,7 @@ def test_queued_speech_goes_out_in_order_and_its_tail_is_padded_with_silence():
     packets = take(stream, 3)
     assert packets[0].payload == b"\x01" * 160
     assert packets[1].payload == b"\x02" * 50 + b"\x03" * 10 + SILENCE * 100
-    assert packets[2].payload == SILENCE * 160
+    assert is_quiet(packets[2].payload)
     assert stream.queued_samples == 0
 
 
@@ -94,8 +96,8 @@ def test_any_split_of_the_speech_gives_the_same_octets(sizes, ptime_ms):
     for size in sizes:
         stream.queue(speech[start : start + size])
         start += size
-    packets = take(stream, len(speech) // (8 * ptime_ms) + 1)
-    assert b"".join(p.payload for p in packets).rstrip(SILENCE) == speech.rstrip(SILENCE)
+    packets = take(stream, -(-len(speech) // (8 * ptime_ms)) or 1)
+    assert b"".join(p.payload for p in packets)[: len(speech)] == speech
     assert {len(p.payload) for p in packets} == {8 * ptime_ms}
     assert {b.timestamp - a.timestamp for a, b in pairwise(packets)} <= {8 * ptime_ms}
 
@@ -118,14 +120,14 @@ def test_the_first_packet_after_a_clear_fades_and_the_next_is_silent():
     assert (np.diff(level) <= 0).all()
     assert np.abs(np.diff(level)).max() < 2_500
     assert faded.payload[40:] == SILENCE * 120
-    assert silent.payload == SILENCE * 160
+    assert is_quiet(silent.payload)
     assert faded.timestamp + 160 == silent.timestamp
 
 
 def test_clearing_an_empty_queue_changes_nothing():
     stream = sender()
     assert stream.clear() == 0
-    assert take(stream, 1)[0].payload == SILENCE * 160
+    assert is_quiet(take(stream, 1)[0].payload)
 
 
 def test_a_clear_with_less_than_the_ramp_queued_ramps_what_there_is():
@@ -165,7 +167,8 @@ def test_hold_sends_nothing_and_media_time_runs_on():
     resumed, after = take(stream, 2)
     assert (resumed.sequence, resumed.timestamp, resumed.marker) == (1_001, 5_000 + 3 * 160, True)
     assert resumed.payload == SPEECH * 160  # two of three packets of speech played to nobody
-    assert (after.payload, after.marker) == (SILENCE * 160, False)
+    assert is_quiet(after.payload)
+    assert not after.marker
 
 
 def test_a_quiet_stream_leaves_silence_out_and_marks_the_talkspurt():
@@ -188,7 +191,7 @@ def test_missed_packet_times_leave_a_gap_in_time_and_none_in_the_sequence():
     assert [(p.sequence, p.timestamp, p.marker) for p in late] == [(1_001, 5_960, True), (1_002, 6_120, False)]
 
 
-def test_an_encoder_gets_whole_packets_and_silence_too():
+def test_an_encoder_gets_whole_packets_and_the_noise_of_pauses_too():
     seen: list[bytes] = []
 
     def halve(pcm: bytes) -> bytes:
@@ -198,7 +201,8 @@ def test_an_encoder_gets_whole_packets_and_silence_too():
     stream = sender(codec=Codec.L16_16K, payload_type=9, encode=halve)
     stream.queue(b"\x01\x02" * 330)
     packets = take(stream, 3)
-    assert seen == [b"\x01\x02" * 320, b"\x01\x02" * 10 + bytes(620), bytes(640)]
+    assert seen[:2] == [b"\x01\x02" * 320, b"\x01\x02" * 10 + bytes(620)]
+    assert is_quiet(seen[2], Codec.L16_16K)
     assert [len(p.payload) for p in packets] == [160, 160, 160]
     assert [p.timestamp for p in packets] == [5_000, 5_160, 5_320]
     assert stream.stats()["octets_sent"] == 480
@@ -266,7 +270,7 @@ def test_digits_keep_their_distance_and_silence_lies_between():
     assert kinds == "eeeee" + "aaa" + "eeeee" + "a"
     assert packets[8].timestamp - packets[0].timestamp == (60 + 100) * 8
     assert [event(packets[n]).event for n in (0, 8)] == [1, 11]
-    assert {p.payload for p in packets[5:8]} == {SILENCE * 160}
+    assert all(is_quiet(p.payload) for p in packets[5:8])
     assert not stream.sending_dtmf
     assert stream.stats()["digits_sent"] == 2
 
@@ -335,7 +339,7 @@ def test_audio_of_the_codec_before_is_dropped():
     stream.queue(SPEECH * 400)
     stream.reconfigure(config(payload_type=8, codec=Codec.PCMA))
     assert stream.queued_samples == 0
-    assert take(stream, 1)[0].payload == b"\xd5" * 160
+    assert is_quiet(take(stream, 1)[0].payload, Codec.PCMA)
 
 
 def test_digits_stop_when_the_peer_takes_them_no_longer():

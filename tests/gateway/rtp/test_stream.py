@@ -20,6 +20,7 @@ from gateway.sdp.dtls import DtlsRole
 from gateway.sdp.formats import MediaCodec
 from gateway.sdp.plan import MediaPlan, Reach
 from gateway.sdp.security import DtlsSetup, SdesKeys
+from tests.speech import is_quiet
 from wire.audio.codecs import Codec
 from wire.audio.g711 import decode, encode
 
@@ -109,8 +110,8 @@ def test_what_is_queued_here_is_heard_there():
     near, far = pair()
     near.queue_audio(SPEECH * 10)
     heard = run(near, far, 20)
-    assert heard.lstrip(b"\xff").startswith(SPEECH * 10 + b"\xff" * 160)
-    assert len(heard) - len(heard.lstrip(b"\xff")) == 8  # the millisecond on the way
+    assert heard.index(SPEECH * 10) == 8  # the millisecond on the way
+    assert is_quiet(heard[8 + len(SPEECH * 10) :])
 
 
 @pytest.mark.parametrize("ptime_ms", [10, 20, 30, 40, 60])
@@ -218,7 +219,7 @@ def test_clear_takes_back_what_was_not_sent():
     assert near.clear() == 49 * 160 - 40
     datagrams(near, START + TICK_S)
     assert near.queued_samples == 0
-    assert datagrams(near, START + 2 * TICK_S)[0][12:] == b"\xff" * 160
+    assert is_quiet(datagrams(near, START + 2 * TICK_S)[0][12:])
 
 
 def test_keys_pressed_here_come_out_there_once():
