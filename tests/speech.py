@@ -22,4 +22,4 @@ def jfk_ulaw() -> bytes:
 def is_quiet(audio: bytes | bytearray, codec: Codec = Codec.PCMU) -> bool:
     """Whether audio is the noise of a pause: far below any talker, and not digital silence."""
     pcm = decode(codec, audio).astype(np.float64)
-    return 10 < np.sqrt(np.mean(pcm**2)) < 60 and np.abs(pcm).max() < 300
+    return bool(10 < np.sqrt(np.mean(pcm**2)) < 60 and np.abs(pcm).max() < 300)
