@@ -5,7 +5,7 @@ chunk clock, but unevenness is nothing. Hence no playout clock: a packet in orde
 once. Only behind a gap do packets wait, no longer than this path is known to reorder
 (``jitter_buffer``); then exactly the missing RTP time is concealed. When nothing comes at all
 (mute, discontinuous transmission, a dead path) the local clock goes on in the sender's place,
-late by the spread of the transit and two packets, so that a packet that is merely slow still finds
+late by the spread of the transit and nearly two packets, so that a packet that is merely slow still finds
 its place. What is covered by then is late and dropped, unless all of it is late for a while: the
 path has become longer, or the sender paused with its timestamps, and the stream is anchored anew.
 """
@@ -30,6 +30,7 @@ MAX_HELD_S = 0.5
 MAX_HELD_PACKETS = 100  # 0.5 s of 5 ms packets; those without audio may have one timestamp
 _CLOCK_GAIN = 0.01  # per second: no oscillator is off by this, so a sender that is faster sends too much
 _LEAST_PACKET_S = 0.02
+_PATIENCE_PACKETS = 1.75  # the next packet after a lost one comes in time, and no hole is longer than two
 
 _AUDIO, _NOISE, _OTHER = range(3)
 _EMPTY = b""
@@ -206,7 +207,7 @@ class RtpReceiver:
         transit = self._transit
         patience_s = min(max(transit.spread_s, least_patience_s), MAX_WAIT_S)
         if not self._quiet:
-            patience_s += 2 * self._packet_s
+            patience_s += _PATIENCE_PACKETS * self._packet_s
         return transit.lowest + (self._next_timestamp - self._timestamp_zero) * self._tick_s + patience_s
 
     def poll(self) -> KeyPressed | None:
