@@ -115,7 +115,7 @@ def echoing(echo: EchoGuard | None) -> Driven:
         del leg[:FRAME]
         came = path.push(heard.ljust(FRAME, b"\xff"))
         driven.media(encode(Codec.PCMU, np.rint(np.clip(came, -32_768, 32_767)).astype(np.int16)), now)
-        while driven.call._undecided:
+        while driven.call.stats()["undecided_chunks"]:
             index = len(driven.up(AudioChunk)) - 1
             driven.call.receive(WorkerSaid(decision(driven, index, DecisionKind.LISTEN)), now)
             driven.drain()
