@@ -73,8 +73,8 @@ class TwilioStream:
         media = message.media
         if media.track != "inbound":
             return self._count("wrong_track")
-        silence = self._clock.conceal(media.timestamp, len(media.payload))
-        return silence + media.payload if silence else media.payload
+        noise = self._clock.conceal(media.timestamp, len(media.payload))
+        return noise + media.payload if noise else media.payload
 
     def _receive_start(self, message: Start) -> StreamEvent | None:
         if self._stream_sid is not None:
