@@ -11,6 +11,10 @@ from math import inf
 
 from gateway.turn.repetition import Repetition
 
+_UNANSWERED_S = 3.0
+"""Quiet after the caller's words that makes them an utterance that was not answered, not a pause in one. An engine
+that is about to answer a long story is not called dead before that either."""
+
 
 class Alarm(StrEnum):
     """What went wrong."""
@@ -31,10 +35,10 @@ class Alarm(StrEnum):
 class WatchdogLimits:
     """Seconds, but for ``repeats``; ``inf`` turns an alarm off.
 
-    ``never_speaks_s``: from the end of the caller's words; the call then fails as if its worker were lost.
-    ``dead_air_s``: from the end of the caller's words; counted. ``never_yields_s``: of speech over one turn, which
-    then ends. ``reply_s``: of one turn, which then ends. ``repeats``: so often in a row a clause is a loop, and ends
-    the turn.
+    ``never_speaks_s``: from the end of the caller's first words that 3 s of quiet followed, whatever he tries after
+    them, but not while he speaks; the call then fails as if its worker were lost. ``dead_air_s``: from the end of the
+    caller's words; counted. ``never_yields_s``: of speech over one turn, which then ends. ``reply_s``: of one turn,
+    which then ends. ``repeats``: so often in a row a clause is a loop, and ends the turn.
     """
 
     never_speaks_s: float = 20.0
@@ -52,17 +56,23 @@ class Watchdogs:
         self._repetition = Repetition(self._limits.repeats)
         self._spoke = False  # the engine, ever
         self._silent_since: float | None = None  # the caller's words ended then, and are not answered
+        self._unanswered_since: float | None = None  # the first of the call that nobody answered ended then
         self._turn_since: float | None = None
         self._overlap_since: float | None = None
+        self._overlap_until = 0.0
         self._raised: set[Alarm] = set()  # on this occasion
 
     def hear(self, *, speech: bool, begin_at: float, now: float) -> None:
         """A chunk of the caller that lasted from ``begin_at`` to ``now``, and whether somebody speaks in it."""
+        silent_since = self._silent_since
+        if self._unanswered_since is None and silent_since is not None and begin_at >= silent_since + _UNANSWERED_S:
+            self._unanswered_since = silent_since
         if not speech:
             self._overlap_since = None
             return
         if self._turn_since is not None:
             self._overlap_since = begin_at if self._overlap_since is None else self._overlap_since
+            self._overlap_until = now
             return
         self._silent_since = now
         self._raised.discard(Alarm.DEAD_AIR)
@@ -77,6 +87,8 @@ class Watchdogs:
 
     def end_turn(self) -> None:
         """The turn was heard to its end, or was cut."""
+        if self._overlap_since is not None:
+            self._silent_since = self._overlap_until  # who took the floor is owed an answer
         self._turn_since = self._overlap_since = None
 
     def say(self, text: str) -> Sequence[Alarm]:
@@ -95,12 +107,20 @@ class Watchdogs:
     def _deadlines(self) -> Sequence[tuple[Alarm, float]]:
         limits = self._limits
         since = (
-            (Alarm.NEVER_SPEAKS, None if self._spoke else self._silent_since, limits.never_speaks_s),
             (Alarm.DEAD_AIR, self._silent_since, limits.dead_air_s),
             (Alarm.NEVER_YIELDS, self._overlap_since, limits.never_yields_s),
             (Alarm.TOO_LONG, self._turn_since, limits.reply_s),
         )
-        return [(alarm, at + limit_s) for alarm, at, limit_s in since if at is not None]
+        deadlines = [(alarm, at + limit_s) for alarm, at, limit_s in since if at is not None]
+        if not self._spoke and self._silent_since is not None:
+            deadlines.append((Alarm.NEVER_SPEAKS, self._never_speaks_at(self._silent_since)))  # last: it ends the call
+        return deadlines
+
+    def _never_speaks_at(self, silent_since: float) -> float:
+        limit_s = self._limits.never_speaks_s
+        if self._unanswered_since is None:
+            return silent_since + limit_s
+        return max(self._unanswered_since + limit_s, silent_since + min(limit_s, _UNANSWERED_S))
 
     def _raise(self, alarm: Alarm) -> Sequence[Alarm]:
         if alarm in self._raised:

@@ -1,5 +1,6 @@
 """Each alarm when it is due, once, and not when all is well."""
 
+from itertools import pairwise
 from math import inf
 
 import pytest
@@ -42,6 +43,34 @@ def test_an_engine_that_never_speaks_is_noticed_after_the_callers_first_words():
     assert call.alarms == [(Alarm.DEAD_AIR, 15.0), (Alarm.NEVER_SPEAKS, 32.0)]
 
 
+def test_a_caller_who_asks_again_and_again_is_not_kept_waiting_for_longer():
+    call = Call(WatchdogLimits(dead_air_s=inf)).run(0.8, speech=True)
+    for _ in range(8):
+        call.run(3.6).run(0.4, speech=True)
+    assert call.alarms == [(Alarm.NEVER_SPEAKS, 0.8 + 20 + 3)]  # he had just asked: 3 s for the answer
+
+
+def test_a_long_story_with_pauses_leaves_the_engine_its_time_to_answer():
+    call = Call(WatchdogLimits(dead_air_s=inf))
+    for _ in range(20):
+        call.run(2, speech=True).run(1.2)
+    assert call.alarms == []
+    ended_at = call.now - 1.2
+    assert call.run(60).alarms == [(Alarm.NEVER_SPEAKS, pytest.approx(ended_at + 20, abs=0.01))]
+
+
+def test_a_pause_for_thought_does_not_fail_the_call_in_the_middle_of_a_story():
+    call = Call(WatchdogLimits(dead_air_s=inf)).run(1.2, speech=True).run(4).run(40, speech=True).run(2.8)
+    assert call.alarms == []
+    call.dogs.open_turn(call.now)
+    assert call.run(60).alarms == []
+
+
+def test_what_ends_the_call_is_told_last():
+    call = Call(WatchdogLimits(never_speaks_s=2, dead_air_s=2)).run(0.8, speech=True).run(8)
+    assert call.alarms == [(Alarm.DEAD_AIR, 2.8), (Alarm.NEVER_SPEAKS, 2.8)]
+
+
 def test_nobody_is_blamed_for_the_silence_of_a_caller():
     assert Call().run(100).alarms == []
 
@@ -62,6 +91,22 @@ def test_dead_air_is_told_again_when_the_caller_tries_again():
 def test_an_answer_ends_dead_air():
     call = Call().run(0.8, speech=True).run(2)
     call.dogs.open_turn(call.now)
+    assert call.run(30).alarms == []
+
+
+def test_who_took_the_floor_is_owed_an_answer_as_well():
+    call = Call()
+    call.dogs.open_turn(0.0)
+    call.run(2).run(0.8, speech=True)
+    call.dogs.end_turn()
+    assert call.run(30).alarms == [(Alarm.DEAD_AIR, 5.8)]
+
+
+def test_an_acknowledgement_in_the_middle_of_a_turn_asks_for_no_answer():
+    call = Call()
+    call.dogs.open_turn(0.0)
+    call.run(2).run(0.4, speech=True).run(2)
+    call.dogs.end_turn()
     assert call.run(30).alarms == []
 
 
@@ -135,6 +180,30 @@ def test_any_clause_is_a_loop_the_third_time_whatever_came_before(before: list[i
     assert found == [False] * (len(found) - 1) + [True]
 
 
+@given(
+    clause=st.lists(st.sampled_from("abcdefghij"), min_size=4, max_size=LONGEST_PERIOD),
+    cuts=st.lists(st.integers(0, 3 * LONGEST_PERIOD), max_size=12),
+)
+def test_a_loop_is_heard_wherever_the_text_is_cut(clause: list[str], cuts: list[int]):
+    words, heard = clause * 3, Repetition(3)
+    edges = [0, *sorted(min(cut, len(words)) for cut in cuts), len(words)]
+    found = [heard.push(" ".join(words[begin:end])) for begin, end in pairwise(edges)]
+    assert any(found)
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=80))
+def test_a_loop_is_what_the_definition_calls_one_and_nothing_else(words: list[str]):
+    heard = Repetition(3)
+    for count, word in enumerate(words, start=1):
+        text = words[:count]
+        ends_in_loop = any(
+            count >= period * again and text[-period * again :] == text[-period:] * again
+            for period in range(1, LONGEST_PERIOD + 1)
+            for again in (max(3, {1: 6, 2: 5, 3: 4}.get(period, 0)),)
+        )
+        assert heard.push(word) is ends_in_loop
+
+
 @given(st.permutations(range(200)))
 def test_a_text_that_repeats_nothing_is_no_loop(words: list[int]):
     heard = Repetition(3)
@@ -159,3 +228,47 @@ def test_speech_is_told_from_a_quiet_line():
     assert sum(told) >= 0.5 * len(told)
     assert not any(ear.is_in(comfort_noise(Codec.PCMU, chunk, seed)) for seed in range(10))
     assert not ear.is_in(b"")
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["quiet", "speech", "open", "end", "say", "wait"]), st.integers(1, 12)))
+
+
+@given(steps=STEPS, never_speaks_s=st.sampled_from([1.0, 6.0, inf]), reply_s=st.sampled_from([2.0, 9.0, inf]))
+def test_after_a_bark_nothing_is_due_and_each_occasion_has_each_alarm_once(
+    steps: list[tuple[str, int]], never_speaks_s: float, reply_s: float
+):
+    dogs = Watchdogs(WatchdogLimits(never_speaks_s, never_yields_s=2.0, reply_s=reply_s))
+    now, turn_open = 0.0, False
+    of_turn: list[Alarm] = []  # raised in the newest turn
+    of_silence: list[Alarm] = []  # raised since the caller last spoke, or a turn began
+    of_call: list[Alarm] = []
+    for step, count in steps:
+        match step:
+            case "open" if not turn_open:
+                dogs.open_turn(now)
+                turn_open, of_turn, of_silence = True, [], []
+            case "end" if turn_open:
+                dogs.end_turn()
+                turn_open, of_silence = False, []
+            case "say" if turn_open:
+                of_turn += dogs.say("we are open from eight " * count)
+            case "quiet" | "speech":
+                for _ in range(count):
+                    dogs.hear(speech=step == "speech", begin_at=now, now=now + CHUNK_S)
+                    now += CHUNK_S
+                if step == "speech":
+                    of_silence = []
+            case "wait":
+                now += CHUNK_S * count
+        raised = dogs.bark(now)
+        due = dogs.next_deadline()
+        assert due is None or due > now
+        assert dogs.bark(now) == []
+        of_call += [alarm for alarm in raised if alarm is Alarm.NEVER_SPEAKS]
+        of_silence += [alarm for alarm in raised if alarm is Alarm.DEAD_AIR]
+        of_turn += [alarm for alarm in raised if alarm not in (Alarm.NEVER_SPEAKS, Alarm.DEAD_AIR)]
+        assert len(of_call) <= 1
+        assert len(of_silence) <= 1
+        assert len(of_turn) == len(set(of_turn))
+        assert turn_open or not (set(raised) & {Alarm.TOO_LONG, Alarm.NEVER_YIELDS})
+        assert not (turn_open and Alarm.DEAD_AIR in raised)
