@@ -3,8 +3,8 @@
 from collections import deque
 
 LONGEST_PERIOD = 40  # words; a sentence of a prompt has 15
-_AGAIN = {1: 6, 2: 5, 3: 4}
-"""How often in a row periods this short must come: "no, no, no" and "bye bye" are no loops."""
+_AGAIN = {1: 10, 2: 5, 3: 4}
+"""How often in a row periods this short must come: "no, no, no" is no loop, nor a number with six zeros."""
 
 
 class Repetition:

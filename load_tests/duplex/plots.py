@@ -50,9 +50,11 @@ def _timeline(example: Example) -> Figure:
         for overlap in example.overlaps:
             stopped_s = overlap["stopped_at_s"]
             ducked_until_s = overlap["at_s"] if stopped_s is None else stopped_s
-            axes.axvspan(overlap["ducked_at_s"], ducked_until_s, color=DUCKED, alpha=0.6, linewidth=0)
+            axes.axvspan(overlap["ducked_at_s"], ducked_until_s, color=DUCKED, alpha=0.6, linewidth=0, zorder=0)
             if stopped_s is not None:
-                axes.axvspan(stopped_s, max(overlap["at_s"], stopped_s + 0.05), color=STOPPED, alpha=0.6, linewidth=0)
+                axes.axvspan(
+                    stopped_s, max(overlap["at_s"], stopped_s + 0.05), color=STOPPED, alpha=0.6, linewidth=0, zorder=0
+                )
     for made in example.tape.made:
         above.annotate(
             f"{made.sound.kind.value}\n{made.sound.label}", (made.frame * FRAME_S, 0.95), fontsize=7, va="top"
