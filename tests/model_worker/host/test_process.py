@@ -4,13 +4,13 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from redis import Redis as BlockingRedis
 
 from tests.model_worker.host.fakes import Caller
+from wire.bus.embedded import EmbeddedValkey
 from wire.bus.redis_streams import Side, open_redis
 from wire.bus.seam import Lease, Placement
 from wire.ids import CallId, GatewayId
@@ -20,11 +20,10 @@ LIMIT_S = 20.0
 
 
 @pytest.fixture
-def empty_valkey_url(valkey_url: str) -> str:
+def empty_valkey_url() -> Iterator[str]:
     """A server on which no other test's worker offers slots."""
-    with BlockingRedis.from_url(valkey_url) as client:
-        client.flushall()
-    return valkey_url
+    with EmbeddedValkey() as server:
+        yield server.url
 
 
 @asynccontextmanager
