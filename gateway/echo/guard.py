@@ -101,7 +101,11 @@ class EchoGuard:
     def _remember(self, payload: bytes | bytearray, end: int) -> None:
         """Keep the last second. Its clock is the call's, but steady: what comes in bursts was not said in bursts."""
         expected = self._near_end + self._samples(payload)
-        self._near_end = expected if abs(end - expected) < self._steady_samples else end
+        if abs(end - expected) < self._steady_samples:
+            self._near_end = expected
+        else:  # nobody listened in between
+            self._near_end = end
+            self._near = bytearray(self._codec.silence * self._samples(self._near))
         self._near += payload
         if len(self._near) > 2 * self._near_bytes:
             del self._near[: -self._near_bytes]

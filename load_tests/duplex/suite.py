@@ -44,7 +44,7 @@ RECEPTIONIST = "receptionist"
 ECHO_LOSS_DB = 12.0
 ECHO_DELAYS_S = (0.1, 0.15, 0.2, 0.25, 0.3)
 ECHO_CALLS = 10
-ECHO_CALL_S = 62.0
+ECHO_CALL_S = 66.0
 MONOLOGUE = "monologue"
 MONOLOGUE_YAML = """\
 name: monologue

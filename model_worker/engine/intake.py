@@ -1,4 +1,7 @@
-"""From what callers said to what the engine hears: decode and resample all due chunks at once."""
+"""From what callers said to what the engine hears: decode and resample all due chunks at once.
+
+A line that sends digital silence is given quiet noise instead.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,6 +11,7 @@ import numpy as np
 from model_worker.seams import Pcm
 from wire.audio import g711
 from wire.audio.codecs import Codec
+from wire.audio.comfort_noise import enliven
 from wire.audio.resample import BatchResampler
 from wire.ids import CallId
 
@@ -30,7 +34,8 @@ class Intake:
             octets = np.frombuffer(b"".join([payload for _, payload in group]), np.uint8).reshape(len(group), -1)
             new = resampler.new_history()
             histories = np.stack([self._histories.get(call, new) for call, _ in group])
-            pcm, histories = resampler.push(histories, g711.decode(codec, octets))
+            sound = enliven(g711.decode(codec, octets), codec.sample_rate_hz)
+            pcm, histories = resampler.push(histories, sound)
             for row, (call, _) in enumerate(group):
                 heard[call] = pcm[row]
                 self._histories[call] = histories[row]

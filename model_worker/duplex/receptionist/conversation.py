@@ -187,7 +187,8 @@ class Conversation:
         if overlap_s <= 0.0:
             self._overheard = None
             return None
-        floor = judge(Evidence(self.ear.speech_s(overlap_s), self.ear.quiet_s, words))
+        quiet_s = min(self.ear.quiet_s, overlap_s)  # before it there was quiet as well
+        floor = judge(Evidence(self.ear.speech_s(overlap_s), quiet_s, words))
         self._unjudged = floor is None
         return floor
 

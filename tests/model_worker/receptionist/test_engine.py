@@ -227,6 +227,18 @@ def test_what_fits_nothing_and_is_short_lets_the_agent_go_on() -> None:
     assert len(line.agent_said()) == 1
 
 
+def test_nothing_is_judged_in_the_first_moment_of_a_sound() -> None:
+    """The gateway's detector is quicker than ours: a chunk may end before we hear that somebody speaks."""
+    line = House({"desk": agent(greeting="one two three four five six seven eight. " * 10)}).call()
+    for _ in range(3):
+        line.step()
+    floors = []
+    for overlap_s, pcm in ((0.14, QUIET), (0.54, saying("operator", 0.4)), (0.94, saying("operator", 0.4))):
+        (output,) = line.house.step((line, line.next_input(pcm, overlap_s=overlap_s)))
+        floors.append(output.floor)
+    assert floors == [None, None, Floor.YIELD]
+
+
 def test_what_lasts_takes_the_floor_before_it_is_understood() -> None:
     _, floors = over_the_greeting("babble", 1.2)
     assert floors == [None, Floor.YIELD]
