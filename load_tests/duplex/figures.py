@@ -45,6 +45,8 @@ class Rows:
     word_errors: list[int] = field(default_factory=list)
     """Words that a gateway said were heard, less those that were."""
     late_s: list[float] = field(default_factory=list)
+    misheard: list[str] = field(default_factory=list)
+    """Calls with such an error of more than one: both counts of each turn."""
     failed: list[str] = field(default_factory=list)
     examples: dict[str, Example] = field(default_factory=dict)
     """A call of each policy in which much happened."""
@@ -69,6 +71,7 @@ class Rows:
                 "turns": len(self.word_errors),
                 "more_than_one": sum(abs(error) > 1 for error in self.word_errors),
                 "worst": max(map(abs, self.word_errors), default=0),
+                "calls": self.misheard,
             },
             "failed": self.failed,
             "caller_late_s": quantiles(self.late_s, 0.5, 0.99),

@@ -161,7 +161,11 @@ async def run_scripted(stack: Stack, repertoire: Repertoire, each: int, rows: Ro
             for words in result.record.get("transcript", ())
             if words["voice"] == "agent" and words["heard"]
         ]
-        rows.word_errors += [theirs - ours for theirs, ours in zip(told, heard_words(tape), strict=False)]
+        ear = heard_words(tape)
+        errors = [theirs - ours for theirs, ours in zip(told, ear, strict=False)]
+        rows.word_errors += errors
+        if any(abs(error) > 1 for error in errors) or abs(len(told) - len(ear)) > 1:
+            rows.misheard.append(f"{scene.policy}: told {told}, heard {ear}")
 
     await play(stack, scripted_scenes(repertoire, each), _SCRIPTED_AT_ONCE, take, rows.failed)
 

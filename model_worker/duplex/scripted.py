@@ -66,6 +66,7 @@ class _Turn:
         return Speech(tone(self.say, start, stop), text, starts)
 
 
+TOLERANCE_S = 0.002  # the ledger counts in samples of the codec and rounds
 MAX_HISTORY = 200  # turns of one call
 
 
@@ -78,7 +79,9 @@ class _Call:
     last_turn: TurnId = NO_TURN
     caller_spoke: bool = False
     silent_chunks: int = 0
-    """Chunks since the agent's last turn ended."""
+    """Chunks since the agent's last turn ended, at the caller's ear where the gateway tells of it."""
+    last_turn_s: float = 0.0
+    """How long the last turn is; 0 when it was cut."""
 
 
 def word_samples(say: Say) -> float:
@@ -155,7 +158,8 @@ class ScriptedEngine:
             return
         if served.turn is not None and served.turn.id == turn:
             served.turn = None
-            served.silent_chunks = 0
+        if served.last_turn == turn:
+            served.silent_chunks, served.last_turn_s = 0, 0.0
         entry = next((entry for entry in reversed(served.history) if entry["turn"] == turn), None)
         if entry is not None:
             heard = words_between(entry["say"], 0, round(heard_s * RATE_HZ))
@@ -193,7 +197,9 @@ class ScriptedEngine:
             if say.text:
                 said = (Said(Voice.AGENT, say.text),)
         if call.turn is None:
-            call.silent_chunks += 1
+            turn, heard_s = heard.playback_s
+            sounds = turn == call.last_turn and heard_s < call.last_turn_s - TOLERANCE_S
+            call.silent_chunks = 0 if sounds else call.silent_chunks + 1
             return StepOutput(heard.call, heard.index, DecisionKind.LISTEN, p_speak=0.0)
         return self._speak(heard, call, call.turn, said)
 
@@ -203,7 +209,7 @@ class ScriptedEngine:
         done = turn.said_samples == turn.total_samples
         if done:
             call.turn = None
-            call.silent_chunks = 0
+            call.silent_chunks, call.last_turn_s = 0, turn.total_samples / RATE_HZ
         return StepOutput(
             heard.call,
             heard.index,

@@ -52,9 +52,11 @@ def enliven(pcm: Pcm, rate_hz: int) -> Pcm:
 
 @cache
 def _noise_blocks(size: int) -> Pcm:
-    return _noise(_BLOCKS * size, _SEED).reshape(_BLOCKS, size)
+    blocks: Pcm = _noise(_BLOCKS * size, _SEED).reshape(_BLOCKS, size)
+    return blocks
 
 
 def _noise(samples: int, seed: int | Sequence[int]) -> Pcm:
     noise = np.random.default_rng(seed).standard_normal(samples, np.float32) * np.float32(_SIGMA)
-    return np.rint(noise).astype(np.int16)
+    pcm: Pcm = np.rint(noise).astype(np.int16)
+    return pcm

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_worker.duplex.script import LOAD_TEST, Script, ScriptError, load_script
+from model_worker.duplex.script import LOAD_TEST, Behaviour, Say, Script, ScriptError, Talk, load_script
 from model_worker.duplex.scripted import RATE_HZ, ScriptedEngine
 from model_worker.seams import CallSpec, Pcm, StepInput, StepOutput, UnknownAgentError
 from wire.ids import CallId, TurnId
@@ -195,3 +195,17 @@ def test_whatever_stands_in_a_script_it_is_one_or_refused(
 def test_a_missing_script_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScriptError, match=r"cannot read script .*absent\.yaml: No such file"):
         load_script(tmp_path / "absent.yaml")
+
+
+def test_who_talks_whenever_the_agent_is_silent_waits_for_the_end_of_his_turn_at_the_ear() -> None:
+    script = Script(default=Behaviour(rules=(Talk(when="talk", rest=2, say=Say(ms=2_000)),)))
+    engine = ScriptedEngine(script)
+    engine.open(CALL, CallSpec("any"))
+    turns: list[TurnId] = []
+    heard_s = 0.0
+    for index in range(14):
+        turn = TurnId(turns[-1] if turns else 0)
+        (output,) = engine.step([StepInput(CALL, index, QUIET, (turn, heard_s), "", (), 0.0)])
+        turns.append(output.turn or turn)
+        heard_s = 0.0 if turns[-1] != turn else heard_s + 0.4
+    assert turns == [1] * 8 + [2] * 6  # 2 s at the ear, two chunks of rest
