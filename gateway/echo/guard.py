@@ -8,6 +8,7 @@ on the echo is taken out of all that the caller sends while the agent may be hea
 from collections.abc import Callable
 
 from gateway.echo.canceller import FRAME_MS, Canceller
+from gateway.echo.media_time import MediaTime
 from gateway.echo.played import PlayedAudio
 from gateway.echo.search import explained_db, find_echo
 from wire.audio.codecs import Codec
@@ -25,7 +26,7 @@ _LOOKS = 40  # four seconds of talk over the agent without an echo: there is non
 _AHEAD_S = 0.02  # the canceller is shown the echo this long after its cause, wherever it really is
 _TAIL_S = 1.0  # after the agent has ended: the longest delay, and a room
 _WARM_UP_S = 1.0
-_STEADY_S = 0.1  # the caller's clock is set anew when it is off by more
+_GAP_S = 0.5  # the agent was silent, and nobody listened: what came before is no part of it
 
 MakeCanceller = Callable[[int], Canceller]
 
@@ -47,7 +48,8 @@ class EchoGuard:
         self._near = bytearray(codec.silence * round(_WARM_UP_S * self._rate_hz))  # a second or two of the caller
         self._near_bytes = len(self._near)
         self._near_end = 0  # in samples of the call
-        self._steady_samples = round(_STEADY_S * self._rate_hz)
+        self._time = MediaTime(self._rate_hz)
+        self._gap_samples = round(_GAP_S * self._rate_hz)
         self._looks = 0
         self._looked_at_s = 0.0
         self._delay = 0
@@ -68,12 +70,13 @@ class EchoGuard:
 
     def clean(self, payload: bytes | bytearray, ends_at_s: float) -> bytes | bytearray:
         """The caller's audio that came by ``ends_at_s`` without our echo: the same object while none was found."""
+        end = self._time.take(self._samples(payload), round(ends_at_s * self._rate_hz))
         if ends_at_s > self._audible_until_s + _TAIL_S:
             if self._ready or self._waiting:
                 waiting, self._waiting = self._waiting + payload, b""
                 return self._hand_out(waiting, len(payload))
             return payload
-        self._remember(payload, round(ends_at_s * self._rate_hz))
+        self._remember(payload, end)
         if self._canceller is None:
             return payload
         return self._hand_out(self._cancel(self._canceller, payload), len(payload))
@@ -99,13 +102,10 @@ class EchoGuard:
         return True
 
     def _remember(self, payload: bytes | bytearray, end: int) -> None:
-        """Keep the last second. Its clock is the call's, but steady: what comes in bursts was not said in bursts."""
-        expected = self._near_end + self._samples(payload)
-        if abs(end - expected) < self._steady_samples:
-            self._near_end = expected
-        else:  # nobody listened in between
-            self._near_end = end
+        """Keep the last second."""
+        if end - self._near_end - self._samples(payload) > self._gap_samples:
             self._near = bytearray(self._codec.silence * self._samples(self._near))
+        self._near_end = end
         self._near += payload
         if len(self._near) > 2 * self._near_bytes:
             del self._near[: -self._near_bytes]

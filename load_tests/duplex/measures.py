@@ -29,6 +29,7 @@ SILENT_S = 0.3
 SILENT_RMS = 40.0  # of 32,768: -58 dBFS
 _LOOK_S = 3.5  # after an onset; the next sound comes later
 _WATERMARKS = 40
+_NEW_TURN_S = 0.6  # a turn that goes on does so sooner, and the next begins later
 _WORD_HZ, _STEP_HZ = 400.0, 60.0
 
 
@@ -124,11 +125,15 @@ def heard_words(tape: Tape) -> list[int]:
     """Of each turn that the caller heard, how many words had begun, by the watermark; turns begin with word 0."""
     turns: list[int] = []
     previous: int | None = None
+    unheard = 0
     for frame in tape.heard:
         word = word_of(frame)
         if word is None:
+            unheard += 1
             continue
-        if not turns or (word == 0 and previous not in (0, _WATERMARKS - 1)):
+        anew = previous not in (0, _WATERMARKS - 1) or unheard * FRAME_S > _NEW_TURN_S
+        unheard = 0
+        if not turns or (word == 0 and anew):
             turns.append(1)
         elif previous is not None and word == (previous + 1) % _WATERMARKS:
             turns[-1] += 1

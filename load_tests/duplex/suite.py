@@ -19,7 +19,7 @@ from twowire.caller.session import Dialled
 
 SEED = 20_261_123
 YIELDING, KEEPING, UNJUDGED = "+15550100001", "+15550100002", "+15550100003"
-TURN_MS, WORD_MS = 9_000, 300
+TURN_MS, WORD_MS = 36_000, 300  # longer than a call's sounds take: no turn ends by itself while one is judged
 WORDS = " ".join(f"word{n}" for n in range(TURN_MS // WORD_MS))  # all different: a loop would be stopped
 SCRIPT = f"""\
 sessions: 64
@@ -43,7 +43,7 @@ SCRIPTED: tuple[tuple[str, str, tuple[Kind, ...]], ...] = (
 RECEPTIONIST = "receptionist"
 ECHO_LOSS_DB = 12.0
 ECHO_DELAYS_S = (0.1, 0.15, 0.2, 0.25, 0.3)
-ECHO_CALLS = 10
+ECHO_CALLS = 12
 ECHO_CALL_S = 66.0
 MONOLOGUE = "monologue"
 MONOLOGUE_YAML = """\
@@ -74,7 +74,7 @@ questions:
 """An agent file whose greeting is a minute and more of speech."""
 
 _SCRIPTED_AT_ONCE, _RECEPTIONISTS_AT_ONCE = 16, 6
-_SOUNDS_A_CALL, _TURNS_A_CALL = 5, 2
+_SOUNDS_A_CALL, _TURNS_A_CALL = 4, 2
 _REST_S = 3.6
 
 
@@ -186,7 +186,7 @@ async def run_receptionist(stack: Stack, repertoire: Repertoire, each: int, rows
 
 
 async def run_echo(stack: Stack, rows: Rows) -> None:
-    """Ten minutes of an agent who hears himself. The gateway's record says how often he was stopped."""
+    """More than ten minutes of an agent who hears himself. The gateway's record says how often he was stopped."""
 
     def take(scene: Scene, tape: Tape, result: CallResult) -> None:
         rows.late_s += tape.late_s
