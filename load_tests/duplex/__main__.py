@@ -13,6 +13,7 @@ from load_tests.command import CONTEXT, EXIT_INVALID, end_cleanly_when_told
 from load_tests.duplex.figures import Rows, as_markdown
 from load_tests.duplex.sounds import Repertoire
 from load_tests.duplex.suite import (
+    DOORS,
     ECHO_CALLS,
     MONOLOGUE,
     MONOLOGUE_YAML,
@@ -29,16 +30,16 @@ SLOTS = 64
 PARTS = ("scripted", "receptionist", "echo")
 
 
-def run(parts: tuple[str, ...], each: int, rows: Rows) -> None:
+def run(parts: tuple[str, ...], each: int, rows: Rows, door: str) -> None:
     """The parts of a run, one system after the other. Raises StackError, EmbeddedValkeyError, OSError."""
-    repertoire = Repertoire()
+    repertoire, sip = Repertoire(), door == "sip"
     try:
         if "scripted" in parts:
-            with Stack(SLOTS, 1_200, script=SCRIPT) as stack:
-                asyncio.run(run_scripted(stack, repertoire, each, rows))
+            with Stack(SLOTS, 1_200, script=SCRIPT, sip=sip) as stack:
+                asyncio.run(run_scripted(stack, repertoire, each, rows, door))
         if "receptionist" in parts:
-            with Stack(SLOTS, 1_200, engine="receptionist") as stack:
-                asyncio.run(run_receptionist(stack, repertoire, each, rows))
+            with Stack(SLOTS, 1_200, engine="receptionist", sip=sip) as stack:
+                asyncio.run(run_receptionist(stack, repertoire, each, rows, door))
         if "echo" in parts:
             with tempfile.TemporaryDirectory(prefix="twowire-agents-") as directory:
                 (Path(directory) / f"{MONOLOGUE}.yaml").write_text(MONOLOGUE_YAML)
@@ -52,19 +53,21 @@ def run(parts: tuple[str, ...], each: int, rows: Rows) -> None:
 @click.command(context_settings=CONTEXT)
 @click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, help="Only this; may be repeated.")
 @click.option("--each", type=click.IntRange(1, 200), default=12, show_default=True, help="Sounds of every kind.")
+@click.option("--door", type=click.Choice(DOORS), default=DOORS[0], show_default=True, help="Of the gateway.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, every sound included.")
 @click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Write pictures into this folder.")
-def main(parts: tuple[str, ...], each: int, as_json: bool, plots: Path | None) -> None:
+def main(parts: tuple[str, ...], each: int, door: str, as_json: bool, plots: Path | None) -> None:
     """Measure how an agent behaves when the caller sounds over it, pauses, or echoes.
 
-    Everything through the Twilio door of a real gateway; judged by what the caller hears. docs/DUPLEX.md defines the
-    figures. Exit code 4: callers were too late, or calls failed, so that the figures do not count.
+    Everything through a door of a real gateway (echoes through Twilio's only); judged by what the caller hears.
+    docs/DUPLEX.md defines the figures. Exit code 4: callers were too late, or calls failed, so that the figures do not
+    count.
     """
     end_cleanly_when_told()
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     rows, began = Rows(), time.monotonic()
     try:
-        run(parts or PARTS, each, rows)
+        run(parts or PARTS, each, rows, door)
     except (StackError, EmbeddedValkeyError, OSError) as error:
         raise click.ClickException(str(error) or type(error).__name__) from None
     body = rows.as_json(SEED, time.monotonic() - began)

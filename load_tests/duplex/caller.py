@@ -5,15 +5,23 @@ Everything is on the caller's media clock: frame *n* is sent when frame *n* begi
 
 from dataclasses import dataclass, field
 
+from gateway.sip.uri import SipUri
 from load_tests.duplex.echo import EchoingCaller, EchoPath
 from load_tests.duplex.sounds import Sound
+from twowire.caller.addresses import Addresses
+from twowire.caller.conversation import Conversation
 from twowire.caller.messages import StreamIds
+from twowire.caller.rtp_line import RtpLine
 from twowire.caller.script import Action, HangUp, Plan, Say
-from twowire.caller.session import CallSession
+from twowire.caller.session import CallSession, Dialled
+from twowire.caller.sip_call import SipCaller, SipDialled
 from twowire.caller.stream import Tick, TwilioCaller
 from twowire.caller.twilio_conversation import TwilioConversation
 
 FRAME_S = 0.02
+CALLEE = "+15550199"
+REST_S = 3.6
+"""After a sound, before the next: longer than what is looked at of what followed it."""
 _PAUSE_S = 0.5
 
 
@@ -94,28 +102,46 @@ class SceneScript:
         return self._spoke and self._quiet_s >= event.after_s
 
 
-class SceneConversation(TwilioConversation):
-    """A conversation that follows a ``SceneScript``."""
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One call: who calls, and what happens in it. ``policy`` says who judges."""
 
-    def __init__(
-        self, ids: StreamIds, parameters: dict[str, str], script: SceneScript, now: float, echo: EchoPath | None
-    ) -> None:
-        stream = TwilioCaller(ids, parameters, now) if echo is None else EchoingCaller(ids, parameters, now, echo)
-        super().__init__(stream, Plan(()))
-        self.script = script  # type: ignore[assignment]
-
-
-class SceneSession(CallSession):
-    """One call that plays scenes; its tape is ``tape``."""
-
-    events: list[Event]
-    tape: Tape
-    rest_s = 4.0
-    limit_s = 90.0
-    listens = False
-    """Until ``limit_s``, with no sound of its own."""
+    policy: str
+    number: str
+    events: tuple[Event, ...]
     echo: EchoPath | None = None
+    rest_s: float = REST_S
+    limit_s: float = 90.0
+
+    def script(self, tape: Tape) -> SceneScript:
+        """What the caller does. Without events he listens until ``limit_s``."""
+        return SceneScript(list(self.events), tape, self.rest_s, self.limit_s, listens=not self.events)
+
+
+class TwilioScene(CallSession):
+    """A scene through the Twilio door; ``tape`` is to be the recording of its run."""
+
+    def __init__(self, addresses: Addresses, api_token: str, scene: Scene, tape: Tape) -> None:
+        super().__init__(addresses, Dialled(scene.number, CALLEE), Plan(()), api_token)
+        self._scene, self._tape = scene, tape
 
     def converse(self, ids: StreamIds, parameters: dict[str, str], now: float) -> TwilioConversation:
-        script = SceneScript(self.events, self.tape, self.rest_s, self.limit_s, listens=self.listens)
-        return SceneConversation(ids, parameters, script, now, self.echo)
+        echo = self._scene.echo
+        stream = TwilioCaller(ids, parameters, now) if echo is None else EchoingCaller(ids, parameters, now, echo)
+        conversation = TwilioConversation(stream, Plan(()))
+        conversation.script = self._scene.script(self._tape)  # type: ignore[assignment]
+        return conversation
+
+
+class SipScene(SipCaller):
+    """A scene through the SIP door, RTP both ways; it knows no echo."""
+
+    def __init__(self, address: tuple[str, int], gateway_url: str, api_token: str, scene: Scene, tape: Tape) -> None:
+        target = SipUri(address[0], "agent", address[1])
+        super().__init__(SipDialled(target, scene.number), Plan(()), gateway_url, api_token)
+        self._scene, self._tape = scene, tape
+
+    def converse(self, line: RtpLine) -> Conversation:
+        conversation = Conversation(line, Plan(()))
+        conversation.script = self._scene.script(self._tape)  # type: ignore[assignment]
+        return conversation

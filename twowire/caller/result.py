@@ -1,9 +1,10 @@
 """What is known of a call after it, through whichever door it went."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from twowire.caller.conversation import Conversation
+from twowire.caller.stream import Tick
 
 
 class CallRefusedError(Exception):
@@ -12,6 +13,13 @@ class CallRefusedError(Exception):
 
 class CannotConnectError(Exception):
     """Nothing answers at the address; the text names it and says what to do."""
+
+
+class Tape(Protocol):
+    """Keeps what both sides of a call sounded like."""
+
+    def write(self, tick: Tick) -> None:
+        """The next 20 ms."""
 
 
 @dataclass(slots=True)

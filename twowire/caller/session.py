@@ -3,16 +3,15 @@
 import asyncio
 import secrets
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import aiohttp
 
 from twowire.caller.addresses import Addresses
 from twowire.caller.gateway_record import fetch_record
 from twowire.caller.messages import StreamIds
-from twowire.caller.result import CallRefusedError, CallResult, CannotConnectError
+from twowire.caller.result import CallRefusedError, CallResult, CannotConnectError, Tape
 from twowire.caller.script import Plan
-from twowire.caller.stream import Tick, TwilioCaller
+from twowire.caller.stream import TwilioCaller
 from twowire.caller.twilio_conversation import TwilioConversation
 from twowire.caller.twiml import MAX_TWIML_BYTES, Response, TwimlError, parse_twiml
 
@@ -29,13 +28,6 @@ class Dialled:
     callee: str
     account_sid: str = "AC" + "0" * 32
     call_sid: str = field(default_factory=lambda: "CA" + secrets.token_hex(16))
-
-
-class Tape(Protocol):
-    """Keeps what both sides of a call sounded like."""
-
-    def write(self, tick: Tick) -> None:
-        """The next 20 ms."""
 
 
 class CallSession:

@@ -29,8 +29,7 @@ from gateway.transports.sip_network import SipNetwork
 from gateway.transports.sip_resolver import SipResolver
 from twowire.caller.conversation import Conversation
 from twowire.caller.gateway_record import fetch_record
-from twowire.caller.recording import CallRecording
-from twowire.caller.result import CallRefusedError, CallResult, CannotConnectError
+from twowire.caller.result import CallRefusedError, CallResult, CannotConnectError, Tape
 from twowire.caller.rtp_line import RtpLine
 from twowire.caller.script import Plan
 
@@ -72,7 +71,7 @@ class SipCaller:
         self._token = secrets.token_hex(12)
         self._events: asyncio.Queue[Effect] = asyncio.Queue()
 
-    async def run(self, recording: CallRecording | None) -> CallResult:
+    async def run(self, recording: Tape | None) -> CallResult:
         """Dial, talk, hang up."""
         target = await self._target()
         host = _our_address(target)
@@ -117,7 +116,11 @@ class SipCaller:
         config = UserAgentConfig(contact, flow_to, user_agent="twowire call")
         return UserAgent(config, _NobodyIn(), lambda: secrets.token_hex(8), random.random)
 
-    async def _talk(self, agent: SipAgent, media: SipMedia, recording: CallRecording | None) -> CallResult:
+    def converse(self, line: RtpLine) -> Conversation:
+        """What the caller does on the line."""
+        return Conversation(line, self._plan)
+
+    async def _talk(self, agent: SipAgent, media: SipMedia, recording: Tape | None) -> CallResult:
         ua, dialled = agent.ua, self._dialled
         dialled_at = monotonic()
         from_ = NameAddr(SipUri(_our_host(media), dialled.caller))
@@ -134,7 +137,7 @@ class SipCaller:
         assert media.stream is not None, "an answered call has media"
         now = monotonic()
         line = RtpLine(media.stream, now, media.handshake)
-        conversation = Conversation(line, self._plan)
+        conversation = self.converse(line)
         await self._converse(conversation, line, media, agent, recording)
         ua.hang_up(handle, monotonic())
         agent.drain()
@@ -174,7 +177,7 @@ class SipCaller:
         line: RtpLine,
         media: SipMedia,
         agent: SipAgent,
-        recording: CallRecording | None,
+        recording: Tape | None,
     ) -> None:
         """Run the conversation on the media socket until one side ends it. Takes no decision of its own."""
         sock, loop = media.pair.rtp, asyncio.get_running_loop()
