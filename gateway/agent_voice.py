@@ -29,7 +29,7 @@ from gateway.effects import (
 from gateway.seams import CallSetup
 from gateway.turn.chunker import Chunk
 from gateway.turn.floor import FloorAction
-from gateway.turn.ledger import Ledger
+from gateway.turn.ledger import Ledger, NewestTurn
 from gateway.turn.machine import TurnEvent, TurnMachine
 from gateway.turn.overlap import OverlapWatch
 from gateway.turn.playout import Playout
@@ -71,6 +71,8 @@ class AgentVoice:
         self.newest_turn = NO_TURN
         self.played_turn = NO_TURN
         """The last one that was heard to its end."""
+        self.heard_text = ""
+        """What was heard of the last turn that is over, in words."""
         self._rate_hz = setup.codec.sample_rate_hz
         self._marks = setup.playout.marks
         self._began_at = began_at
@@ -200,6 +202,12 @@ class AgentVoice:
             self._playout.advance(now)
         return Playback(ledger.turn, ledger.generated, ledger.sent, ledger.played)
 
+    def newest(self) -> NewestTurn:
+        """The newest turn, for a worker that takes the call over."""
+        playout = self._playout
+        generated = 0 if playout.ledger is None else playout.ledger.generated
+        return NewestTurn(self.newest_turn, generated, self.takes(self.newest_turn), playout.checksum)
+
     def next_deadline(self) -> float | None:
         """When ``handle_deadline`` has something to do."""
         if not self.speaking:
@@ -235,6 +243,7 @@ class AgentVoice:
         at_s = now - self._began_at
         stop_s, onset_at_s = self._end_overlap(end, at_s)
         words = self._spans.split(ledger.played, ledger.generated)
+        self.heard_text = words.heard
         totals = Playback(ledger.turn, ledger.generated, ledger.sent, ledger.played)
         self._emit(NoteTurnEnded(totals, end, words.heard, words.unheard, at_s, stop_s, onset_at_s, words.estimated))
         return ledger

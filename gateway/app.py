@@ -120,6 +120,7 @@ class Gateway:
             call_limits(config),
             self._decision_log.write if self._decision_log else lambda _note: None,
             _echo_guard() if config.echo_guard else None,
+            config.zone,
         )
         self._keeper = self._keep_calls(self._hub)
         metrics.show_kept(self._keeper.counts)
@@ -228,7 +229,7 @@ class Gateway:
 def call_limits(config: GatewayConfig) -> CallLimits:
     """The bounds of every call."""
     watchdogs = WatchdogLimits(never_speaks_s=config.never_speaks_s or inf, reply_s=config.longest_reply_s)
-    return CallLimits(config.media_timeout_s, config.max_call_s, watchdogs=watchdogs)
+    return CallLimits(config.media_timeout_s, config.max_call_s, log_s=config.replay_s, watchdogs=watchdogs)
 
 
 def _echo_guard() -> Callable[[Codec], EchoGuard] | None:

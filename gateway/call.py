@@ -20,14 +20,14 @@ from gateway.effects import (
     NoteDropped,
     NoteEnded,
     NoteKey,
-    NoteMissing,
     NoteMuted,
     NoteTranscript,
     SendKeys,
-    SendUp,
     TurnEnd,
 )
 from gateway.events import (
+    BusAway,
+    BusBack,
     CallEvent,
     GatewayStopping,
     KeyPressed,
@@ -36,25 +36,28 @@ from gateway.events import (
     LegEnded,
     LegMeasured,
     MarkPlayed,
+    Moved,
     OperatorEnded,
     OperatorMuted,
     OperatorSaid,
+    WorkerGone,
     WorkerSaid,
     is_keys,
 )
 from gateway.seams import CallSetup
+from gateway.serving import Patience, Serving
 from gateway.turn.chunk_speech import ChunkSpeech
 from gateway.turn.chunker import Chunk, Chunker
 from gateway.turn.playout import BadPositionError
+from gateway.turn.recap import Recap
 from gateway.turn.watchdog import Alarm, WatchdogLimits, Watchdogs
 from wire.bus.seam import Lease
-from wire.ids import NO_TURN, GatewayId, TurnId
+from wire.ids import NO_TURN, GatewayId, TurnId, WorkerId
 from wire.messages import (
     MAX_SAY_CHARS,
     AudioChunk,
     CallClosed,
     CallFailed,
-    CallOpened,
     CallRules,
     Decision,
     DecisionKind,
@@ -62,13 +65,15 @@ from wire.messages import (
     Dtmf,
     OverlapRules,
     Say,
+    Snapshot,
     SoundEvent,
     SpeechChunk,
     ToolCall,
     Transcript,
     TurnCancelled,
     TurnDone,
-    UpMessage,
+    Voice,
+    WorkerBeat,
     WorkerDraining,
 )
 
@@ -79,21 +84,24 @@ _ENDS_TURN = {
 }
 """What becomes of the turn a watchdog barks at. Dead air is counted; an engine that never speaks fails the call."""
 AGENT_ACTIONS = frozenset({"hangup", "transfer", "voicemail"})
-MAX_UNDECIDED = 256  # chunks whose decision is awaited; older ones count as missing
+_FAILS_ANYWHERE = frozenset({"unknown_agent"})
+"""Why a worker may refuse a call that no other worker would serve either."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
     """Bounds of one call.
 
-    ``media_timeout_s``: without audio for this long the leg counts as dead. ``decision_timeout_s``:
-    without the decision on a chunk for this long the worker does, and the caller is told rather
-    than left in silence. ``watchdogs``: of engines that decide, and yet do a caller no good.
+    ``media_timeout_s``: without audio for this long the leg counts as dead. ``patience_s``: without a worker for this
+    long, or without a bus for ``away_patience_s``, the caller is told rather than left in silence. ``log_s``: so much
+    of the call can be replayed to another worker. ``watchdogs``: of engines that decide, and yet do a caller no good.
     """
 
     media_timeout_s: float = 4.5  # noticed within 5 s: media is looked at once per chunk
     max_duration_s: float = 3_600.0
-    decision_timeout_s: float = 10.0  # 25 chunks; nobody waits longer for an answer
+    patience_s: float = 10.0  # nobody waits longer for an answer
+    away_patience_s: float = 60.0  # every call would end at once: who hangs up is the caller's choice
+    log_s: float = 60.0  # half a megabyte of a telephone's sound, where an engine takes no snapshots
     watchdogs: WatchdogLimits = field(default_factory=WatchdogLimits)
 
 
@@ -112,13 +120,11 @@ class Call:
     ) -> None:
         self.id = lease.call
         self.setup = setup
-        self.epoch = 0
         self.ended = False
         self._bytes_per_sample = setup.codec.bytes_per_sample
         self._limits = limits or CallLimits()
         self._started_at = now
         self._media_at = now
-        self._seq = 0
         self._effects: deque[Effect] = deque()
         self._chunker = Chunker(setup.codec, lease.chunk_ms, lease.first_chunk_ms)
         self._echo = echo
@@ -127,23 +133,33 @@ class Call:
         self._watchdogs = Watchdogs(self._limits.watchdogs)
         self._muted = False
         self._away = False
-        self._undecided: deque[tuple[int, float]] = deque()  # (chunk index, complete at), oldest first
         self._after_turn: EndLeg | None = None
         self._received_samples = 0
-        self._missing_decisions = 0
-        self._up(
-            CallOpened(
-                self.id,
-                self.epoch,
-                self._next_seq(),
-                gateway,
-                setup.codec,
-                setup.agent,
-                setup.caller,
-                setup.callee,
-                dict(setup.variables),
-            )
+        self._recap = Recap()
+        self._serving = Serving(
+            lease,
+            gateway,
+            setup,
+            now,
+            Patience(self._limits.patience_s, self._limits.away_patience_s),
+            self._limits.log_s,
+            self._effects.append,
         )
+
+    @property
+    def epoch(self) -> int:
+        """Grows with every worker that takes the call over."""
+        return self._serving.epoch
+
+    @property
+    def worker(self) -> WorkerId:
+        """Who serves the call now."""
+        return self._serving.worker
+
+    @property
+    def seeking(self) -> bool:
+        """Whether another worker is wanted."""
+        return self._serving.seeking
 
     @property
     def wanted_bytes(self) -> int:
@@ -175,12 +191,20 @@ class Call:
         match event:
             case WorkerSaid(message):
                 self._receive_worker(message, now)
+            case WorkerGone(reason):
+                self._seek(reason, now)
+            case Moved(lease):
+                self._move(lease, now)
+            case BusAway():
+                self._serving.suspend(now)
+            case BusBack():
+                self._serving.resume(now)
             case MarkPlayed(name):
                 if self._voice.receive_mark(name, now):
                     self._note_played(now)
             case KeyPressed(digit):
                 self._effects.append(NoteKey(digit, now - self._started_at))
-                self._up(Dtmf(self.id, self.epoch, self._next_seq(), digit, self._received_samples))
+                self._serving.send(Dtmf(*self._serving.stamp(), digit, self._received_samples), now)
             case LegAway():
                 self._away = True
                 if self._voice.speaking:
@@ -195,7 +219,7 @@ class Call:
             case LegMeasured(round_trip_s):
                 self._voice.measure(round_trip_s)
             case OperatorSaid(text):
-                self._say(text)
+                self._say(text, now)
             case OperatorMuted(on):
                 self._mute(on, now)
             case OperatorEnded():
@@ -213,21 +237,23 @@ class Call:
         elif now >= self._started_at + self._limits.max_duration_s:
             self._effects.append(EndLeg("hangup"))
             self._end("max_duration", now)
-        elif self._undecided and now >= self._undecided[0][1] + self._limits.decision_timeout_s:
-            self._effects.append(EndLeg("failed"))
-            self._end("worker_lost", now)
+        elif self._serving.hopeless(now):
+            self._give_up(now)
         elif self._bark(self._watchdogs.bark(now), now):
             pass
-        elif self._voice.speaking and self._voice.handle_deadline(now):
-            self._note_played(now)
+        else:
+            self._serving.handle_deadline(now)
+            if self._voice.speaking and self._voice.handle_deadline(now):
+                self._note_played(now)
 
     def next_deadline(self) -> float | None:
         """When ``handle_deadline`` has something to do; None once the call has ended."""
         if self.ended:
             return None
         due = min(self._media_at + self._limits.media_timeout_s, self._started_at + self._limits.max_duration_s)
-        if self._undecided:
-            due = min(due, self._undecided[0][1] + self._limits.decision_timeout_s)
+        owed = self._serving.next_deadline()
+        if owed is not None:
+            due = min(due, owed)
         bark = self._watchdogs.next_deadline()
         if bark is not None:
             due = min(due, bark)
@@ -242,8 +268,8 @@ class Call:
         """Plain counts since the call began."""
         return {
             "received_samples": self._received_samples,
-            "undecided_chunks": len(self._undecided),
-            "missing_decisions": self._missing_decisions,
+            "undecided_chunks": self._serving.undecided,
+            "missing_decisions": self._serving.missing_decisions,
             **self._voice.stats(),
         }
 
@@ -251,39 +277,20 @@ class Call:
         """Give the call up after a fault of ours; returns the worker's notice. Nothing else of it can be trusted."""
         self.ended = True
         self._effects.clear()
-        return CallClosed(self.id, self.epoch, self._next_seq(), "fault")
-
-    def _next_seq(self) -> int:
-        seq = self._seq
-        self._seq += 1
-        return seq
-
-    def _up(self, message: UpMessage) -> None:
-        self._effects.append(SendUp(message))
+        return CallClosed(*self._serving.stamp(), "fault")
 
     def _send_chunk(self, chunk: Chunk, now: float) -> None:
-        if len(self._undecided) == MAX_UNDECIDED:
-            self._miss_decision(now)
-        self._undecided.append((chunk.index, now))
         chunk_s = len(chunk.payload) / self._bytes_per_sample / self.setup.codec.sample_rate_hz
         self._watchdogs.hear(speech=self._chunk_speech.is_in(chunk.payload), begin_at=now - chunk_s, now=now)
         overlap_s = self._voice.hear(chunk, now)
-        self._up(
-            AudioChunk(
-                self.id,
-                self.epoch,
-                self._next_seq(),
-                chunk.index,
-                chunk.start_samples,
-                0.0,
-                chunk.payload,
-                self._voice.playback(now),
-                overlap_s,
-            )
+        playback = self._voice.playback(now)
+        stamp = self._serving.stamp()
+        self._serving.send_chunk(
+            AudioChunk(*stamp, chunk.index, chunk.start_samples, 0.0, chunk.payload, playback, overlap_s), now
         )
 
     def _receive_worker(self, message: DownMessage, now: float) -> None:
-        if message.epoch != self.epoch:
+        if message.epoch != self._serving.epoch:
             self._effects.append(NoteDropped("epoch"))
             return
         match message:
@@ -296,16 +303,26 @@ class Call:
                 if self._open_turn(message.turn, now) and self._voice.complete(message.total_samples, now):
                     self._note_played(now)
             case Transcript():
+                self._serving.told()
+                if message.voice is Voice.CALLER:
+                    self._recap.add(message.voice, message.text)
                 self._effects.append(NoteTranscript(message, now - self._started_at))
             case ToolCall():
+                self._serving.told()
                 self._receive_tool_call(message, now)
-            case CallFailed():
-                self._effects.append(EndLeg("failed"))
-                self._end("worker_failed", now)
+            case CallFailed(reason=reason):
+                if reason in _FAILS_ANYWHERE:
+                    self._give_up(now, "worker_failed")
+                else:
+                    self._seek(reason, now)
+            case Snapshot():
+                self._serving.keep(message)
+            case WorkerDraining():
+                self._seek("draining", now)
             case CallRules(overlap=rules):
                 self._voice.follow(rules)
-            case SoundEvent() | WorkerDraining():
-                pass  # for the console and for hand-over; neither changes who speaks
+            case SoundEvent() | WorkerBeat():
+                pass  # for the console and for the hub; neither changes who speaks
             case _:
                 assert_never(message)
 
@@ -331,12 +348,9 @@ class Call:
             self._effects.append(NoteDropped("old_turn"))
 
     def _receive_decision(self, decision: Decision, now: float) -> None:
-        while self._undecided and self._undecided[0][0] < decision.index:
-            self._miss_decision(now)
-        if not self._undecided or self._undecided[0][0] != decision.index:
-            self._effects.append(NoteDropped("unexpected_decision"))
+        complete_at = self._serving.answered(decision, now)
+        if complete_at is None:
             return
-        _, complete_at = self._undecided.popleft()
         self._effects.append(NoteDecision(decision, now - complete_at, now - self._started_at))
         if decision.kind is DecisionKind.SPEAK:
             if decision.turn > self._voice.newest_turn:
@@ -350,16 +364,10 @@ class Call:
         for alarm in alarms:
             self._effects.append(NoteAlarm(alarm.value, now - self._started_at))
             if alarm is Alarm.NEVER_SPEAKS:
-                self._effects.append(EndLeg("failed"))
-                self._end("never_spoke", now)
+                self._give_up(now, "never_spoke")
             elif alarm in _ENDS_TURN and self._voice.speaking:
                 self._cancel(_ENDS_TURN[alarm], now)
         return bool(alarms)
-
-    def _miss_decision(self, now: float) -> None:
-        index, _ = self._undecided.popleft()
-        self._missing_decisions += 1
-        self._effects.append(NoteMissing(index, now - self._started_at))
 
     def _open_turn(self, turn: TurnId, now: float, cause_at: float | None = None) -> bool:
         """Make sure ``turn`` is the open one; False, and a counted drop, when it is over already."""
@@ -382,22 +390,39 @@ class Call:
         """Stop the open turn now: the leg drops it, the worker learns what was heard."""
         ledger = self._voice.cancel(end, now)
         self._after_turn = None
-        self._watchdogs.end_turn()
-        self._up(TurnCancelled(self.id, self.epoch, self._next_seq(), ledger.turn, ledger.played, end.value))
+        self._end_turn()
+        self._serving.send(TurnCancelled(*self._serving.stamp(), ledger.turn, ledger.played, end.value), now)
 
     def _note_played(self, now: float) -> None:
         """The open turn was heard to its end."""
-        self._watchdogs.end_turn()
+        self._end_turn()
         if self._after_turn is not None:
             self._leave(now)
 
-    def _say(self, text: str) -> None:
+    def _end_turn(self) -> None:
+        self._watchdogs.end_turn()
+        self._recap.add(Voice.AGENT, self._voice.heard_text)
+
+    def _seek(self, reason: str, now: float) -> None:
+        """Another worker is wanted; the caller is told when that is in vain."""
+        self._serving.seek(reason, now)
+        if self._serving.hopeless(now):
+            self._give_up(now)
+
+    def _move(self, lease: Lease, now: float) -> None:
+        self._serving.move(lease, self._voice.newest(), self._recap.lines, now)
+
+    def _give_up(self, now: float, reason: str = "worker_lost") -> None:
+        self._effects.append(EndLeg("failed"))
+        self._end(reason, now)
+
+    def _say(self, text: str, now: float) -> None:
         """Have the worker speak an operator's words; what cannot be written as UTF-8, or spoken, is left out."""
         words = " ".join(text.encode(errors="ignore").decode().split())[:MAX_SAY_CHARS]
         if self._muted:
             self._effects.append(NoteDropped("muted"))
         elif words:
-            self._up(Say(self.id, self.epoch, self._next_seq(), words))
+            self._serving.send(Say(*self._serving.stamp(), words), now)
 
     def _mute(self, on: bool, now: float) -> None:
         if on is self._muted:
@@ -424,6 +449,6 @@ class Call:
     def _end(self, reason: str, now: float) -> None:
         if self._voice.speaking:
             self._voice.close(TurnEnd.CALL_ENDED, now)
-        self._up(CallClosed(self.id, self.epoch, self._next_seq(), reason))
+        self._serving.send(CallClosed(*self._serving.stamp(), reason), now)
         self._effects.append(NoteEnded(reason, now - self._started_at))
         self.ended = True

@@ -1,20 +1,36 @@
 """What a call wants done: the outputs of ``gateway.call``, in the imperative.
 
-``SendUp`` goes to the bus, ``SendAudio SendMark SendKeys ClearAudio EndLeg`` to the leg, the rest is
-kept by the runner for metrics and the call's record.
+``SendUp SendAgain`` go to the bus, ``SeekWorker`` to placement, ``SendAudio SendMark SendKeys ClearAudio EndLeg`` to
+the leg, the rest is kept by the runner for metrics and the call's record.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
-from wire.ids import TurnId
+from wire.ids import TurnId, WorkerId
 from wire.messages import Decision, Playback, Transcript, UpMessage
 
 
 @dataclass(frozen=True, slots=True)
 class SendUp:
     message: UpMessage
+    to: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """As ``SendUp``, of what another worker was told before."""
+
+    message: UpMessage
+    to: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class SeekWorker:
+    """Lease another worker and tell the call by ``Moved``. ``reason``: why the one it has will not do."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,16 @@ class NoteMissing:
     """No decision will come for chunk ``index``: one on a later chunk came first, or too many are awaited."""
 
     index: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoteMoved:
+    """Another worker serves the call from now on; the one before was given up ``sought_s`` ago for ``reason``."""
+
+    worker: WorkerId
+    reason: str
+    sought_s: float
     at_s: float
 
 
@@ -272,6 +298,8 @@ class NoteEnded:
 
 Effect = (
     SendUp
+    | SendAgain
+    | SeekWorker
     | SendAudio
     | SendMark
     | SendKeys
@@ -279,6 +307,7 @@ Effect = (
     | EndLeg
     | NoteDecision
     | NoteMissing
+    | NoteMoved
     | NoteTurnOpened
     | NoteFirstAudio
     | NoteReply

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from wire.bus.seam import Lease
 from wire.messages import DownMessage
 
 MAX_KEYS = 64
@@ -20,6 +21,30 @@ class WorkerSaid:
     """A message of the worker that holds the call's lease."""
 
     message: DownMessage
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGone:
+    """The worker does not live, or the lease on it is lost. ``reason`` takes few values."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Another worker holds the call's lease from now on."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class BusAway:
+    """The bus does not answer: what workers owe is not their fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusBack:
+    """The bus is back: workers begin to answer now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +116,10 @@ class OperatorEnded:
 
 CallEvent = (
     WorkerSaid
+    | WorkerGone
+    | Moved
+    | BusAway
+    | BusBack
     | MarkPlayed
     | KeyPressed
     | LegAway

@@ -142,6 +142,19 @@ class GatewayMetrics:
         self.turns = Counter(
             "twowire_gateway_turns", "Turns of the agent, by how they ended.", ["end"], registry=registry
         )
+        self.calls_moved = Counter(
+            "twowire_gateway_calls_moved",
+            "Calls that another worker took over, by why: missed_decisions, silent (nothing at all came of the worker),"
+            " draining, lease_lost, or what the worker said it failed of.",
+            ["reason"],
+            registry=registry,
+        )
+        self.takeover = Histogram(
+            "twowire_gateway_takeover_seconds",
+            "From a worker being given up to another one having the call.",
+            buckets=PART_BUCKETS_S,
+            registry=registry,
+        )
         self.underruns = Counter(
             "twowire_gateway_playout_underruns", "Gaps in the agent's voice within a turn.", registry=registry
         )
@@ -187,6 +200,12 @@ class GatewayMetrics:
             buckets=BUS_BUCKETS_S,
             registry=registry,
         )
+        self.bus_up = Gauge(
+            "twowire_gateway_bus_up",
+            "Whether Redis answers within a quarter of a second (1) or not (0).",
+            registry=registry,
+        )
+        self.bus_up.set(1)
         self.loop_lag = Histogram(
             "twowire_gateway_event_loop_lag_seconds",
             "How late the 20 ms tick came.",

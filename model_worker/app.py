@@ -127,6 +127,7 @@ async def serving(config: WorkerConfig, parts: BusParts) -> AsyncIterator[Worker
                 capabilities.first_chunk_ms,
                 capabilities.languages,
                 built.agents,
+                config.zone,
             ),
             engine_loop,
             parts.bus,

@@ -23,6 +23,7 @@ class WorkerConfig(BaseSettings):
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="the bus")
     worker_id: WorkerId = Field(default_factory=_worker_id, min_length=1, description="unique name of this process")
     engine: str = Field(default="receptionist", description="which engine decides: receptionist or scripted")
+    zone: str = Field(default="", description="where this worker runs; gateways of the same zone come to it first")
     slots: int | None = Field(default=None, ge=1, description="calls at once; default: what the engine can carry")
     max_batch: int | None = Field(default=None, ge=1, description="calls in one step of the engine; default: all slots")
     agents_dir: Path | None = Field(

@@ -46,6 +46,8 @@ class CallSpec:
     caller: str = ""
     callee: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
+    said: Sequence["Said"] = ()
+    """What was said before, oldest first, in a call that begins here in its middle and without a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,10 @@ class StepOutput:
     """Asked while ``StepInput.overlap_s`` > 0: may the caller have the floor? None: cannot tell, or not yet."""
 
 
+class BadSnapshotError(Exception):
+    """Not a snapshot of this engine, or of another version of it."""
+
+
 class UnknownAgentError(Exception):
     """The call asks for an agent this worker does not have."""
 
@@ -137,6 +143,15 @@ class Engine(Protocol):
 
         Raises UnknownAgentError.
         """
+
+    def snapshot(self, call: CallId) -> bytes | None:
+        """All that it needs to go on with the call without having heard it so far, at most 64 KiB.
+
+        None where it cannot tell at this moment (it is in the middle of a turn), or never can.
+        """
+
+    def restore(self, call: CallId, spec: CallSpec, state: bytes) -> OverlapRules | None:
+        """As ``open``, of a call that goes on after ``snapshot``. Raises UnknownAgentError and BadSnapshotError."""
 
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
         """Decide on one chunk of each call."""

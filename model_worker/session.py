@@ -106,6 +106,8 @@ class Session:
         self._cancelled: list[TurnCancelled] = []
         self._playback_s = (NO_TURN, 0.0)
         self._next_down_seq = 0
+        self.last_taken: int | None = None
+        """Index of the newest chunk that the engine was given."""
 
     @property
     def backlog(self) -> int:
@@ -153,7 +155,9 @@ class Session:
 
     def take(self) -> DueChunk:
         """The oldest waiting chunk. Ask only while there is a backlog."""
-        return self._due.popleft()
+        due = self._due.popleft()
+        self.last_taken = due.index
+        return due
 
     def _receive_chunk(self, chunk: AudioChunk, lag_s: float, now: float) -> None:
         expected = chunk.index if self._next_index is None else self._next_index

@@ -2,7 +2,7 @@
 
 Up (gateway to worker): ``CallOpened AudioChunk TurnCancelled Dtmf CallClosed Say``.
 Down (worker to gateway): ``Decision SpeechChunk TurnDone Transcript ToolCall
-SoundEvent CallFailed WorkerDraining CallRules``.
+SoundEvent CallFailed WorkerDraining CallRules Snapshot WorkerBeat``.
 
 Each carries the call, the epoch (grows by one at every hand-over of the call to
 another worker, so that a worker which lost it cannot speak into it) and ``seq``,
@@ -20,7 +20,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from wire.audio.codecs import Codec
-from wire.ids import NO_TURN, CallId, GatewayId, TurnId
+from wire.ids import NO_TURN, CallId, GatewayId, TurnId, WorkerId
 
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 Index = Annotated[int, Meta(ge=0, lt=2**32)]
@@ -28,6 +28,7 @@ Turn = Annotated[TurnId, Meta(ge=0, lt=2**32)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 MAX_SAY_CHARS = 1_000  # more than a minute of speech
+MAX_STATE_BYTES = 64 * 1024  # of one call in an engine: words and counts, no tensors
 
 
 class DecisionKind(StrEnum):
@@ -97,6 +98,40 @@ class OverlapRules(Struct, frozen=True, array_like=True):
     """Speech this long takes the floor for good; a shorter one that stopped the voice gives it back."""
 
 
+class Line(Struct, frozen=True, array_like=True):
+    """What one side said, as far as it was heard."""
+
+    voice: Voice
+    text: str
+
+
+class Past(Struct, frozen=True, array_like=True):
+    """What a gateway has of a call when it moves it to another worker; a replay of its chunk log follows.
+
+    The replay makes the engine what it was in the worker before, and brings out nothing that is here already.
+    """
+
+    decided_below: Index
+    """Chunks below it were decided on. Beyond these chunks nothing is repeated: they have not been answered yet."""
+    told: Count = 0
+    """How many transcripts and tool calls came with the last of those decisions."""
+    turn: Turn = NO_TURN
+    """The newest turn."""
+    generated: Count = 0
+    """So many samples of it are here."""
+    open: bool = False
+    """More of it is awaited: the gateway has no ``TurnDone`` of it, and did not cancel it."""
+    checksum: Count = 0
+    """CRC-32 of those samples: an engine that says something else now must not go on in the middle of it."""
+    state: Annotated[bytes, Meta(max_length=MAX_STATE_BYTES)] = b""
+    """The newest ``Snapshot``; empty when there was none."""
+    exact: bool = True
+    """The replay follows on the snapshot, or begins with the call: nothing is missing, and turns keep their numbers.
+    Else the engine goes on from ``state`` or from ``said``, numbers turns after ``turn``, and ends that one."""
+    said: Annotated[tuple[Line, ...], Meta(max_length=256)] = ()
+    """The conversation in words, oldest first."""
+
+
 class CallOpened(Message, frozen=True, array_like=True, tag=1):
     """A call begins, or begins again with a higher epoch, at this worker."""
 
@@ -106,6 +141,8 @@ class CallOpened(Message, frozen=True, array_like=True, tag=1):
     caller: str = ""
     callee: str = ""
     variables: dict[str, str] = {}
+    past: Past | None = None
+    """Of a call that was served by another worker before."""
 
 
 class AudioChunk(Message, frozen=True, array_like=True, tag=2):
@@ -237,8 +274,34 @@ class CallRules(Message, frozen=True, array_like=True, tag=25):
     overlap: OverlapRules
 
 
+class Snapshot(Message, frozen=True, array_like=True, tag=26):
+    """What the engine needs to go on after chunk ``index`` without having heard what was before; opaque."""
+
+    index: Index
+    state: Annotated[bytes, Meta(max_length=MAX_STATE_BYTES)]
+
+
+class WorkerBeat(Message, frozen=True, array_like=True, tag=27):
+    """A worker that serves calls of this gateway, and has not had anything to say for a moment, lives.
+
+    It is about all calls of ``worker``: ``call`` is empty, ``epoch`` 0.
+    """
+
+    worker: WorkerId
+
+
 UpMessage = CallOpened | AudioChunk | TurnCancelled | Dtmf | CallClosed | Say
 DownMessage = (
-    Decision | SpeechChunk | TurnDone | Transcript | ToolCall | SoundEvent | CallFailed | WorkerDraining | CallRules
+    Decision
+    | SpeechChunk
+    | TurnDone
+    | Transcript
+    | ToolCall
+    | SoundEvent
+    | CallFailed
+    | WorkerDraining
+    | CallRules
+    | Snapshot
+    | WorkerBeat
 )
 AnyMessage = UpMessage | DownMessage

@@ -29,6 +29,10 @@ class GatewayConfig(BaseSettings):
     webrtc_file: Path | None = Field(None, description="file that opens the browser door (docs/WEBRTC.md)")
     console_token: SecretStr | None = Field(None, description="opens the operator console; no console without one")
     agent: str = Field("front-desk", description="agent that answers")
+    zone: str = Field("", description="where this gateway runs; workers of the same zone come first")
+    replay_s: float = Field(
+        60.0, ge=0, le=120, description="how much of a call is kept in memory for another worker to take it over"
+    )
     drain_limit_s: float = Field(3_600.0, ge=0, description="how long live calls may go on after SIGTERM")
     max_call_s: float = Field(3_600.0, gt=0, description="longest call")
     never_speaks_s: float = Field(

@@ -2,26 +2,29 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from time import monotonic, time
 from typing import NoReturn
 
 import structlog
+from msgspec.structs import replace
 
 from gateway.call import Call, CallLimits
 from gateway.echo.guard import EchoGuard
 from gateway.effects import NoteDecision
-from gateway.events import CallEvent, GatewayStopping, WorkerSaid
+from gateway.events import BusAway, BusBack, CallEvent, GatewayStopping, Moved, WorkerGone, WorkerSaid
 from gateway.metrics import GatewayMetrics
 from gateway.runner.record import CallRecord
 from gateway.runner.session import CallSession, Observer
 from gateway.runner.ticker import Ticker
+from gateway.runner.worker_watch import WorkerWatch
 from gateway.seams import CallSetup, Leg, LegQuality
 from wire.audio.codecs import Codec
-from wire.bus.seam import Bus, BusUnavailableError, Lease, Placement
-from wire.ids import CallId, GatewayId
+from wire.bus.seam import Bus, BusUnavailableError, Lease, Placement, Wish
+from wire.ids import CallId, GatewayId, WorkerId
 from wire.logs import Pii
-from wire.messages import AnyMessage, DownMessage
+from wire.messages import AnyMessage, DownMessage, WorkerBeat
 
 log = structlog.get_logger()
 
@@ -29,8 +32,14 @@ PENDING_LEASE_S = 60.0  # a call that was admitted must have media by then: the 
 LIVE_LEASE_S = 20.0
 LATE_CALLS_S = 2.0  # from an answered webhook to its stream: a round trip or two of Twilio's
 AFTER_CALL_S = 1.0  # from the end of the last stream to Twilio's question what comes next
+WATCH_EVERY_S = 0.1
+AWAY_AFTER_S = 0.25  # a server answers within milliseconds; what it owes longer it owes because it is away
+SEEK_EVERY_S = 0.2
+SETUP_WAIT_S = 4.0  # new calls wait for a failover of Redis, which takes three seconds; callers hear it ring
 RENEW_EVERY_S = 5.0  # three renewals may be lost before a lease runs out
 MAX_RECORDS = 256
+STILL_SERVED = frozenset({"silent", "missed_decisions", "draining", "lease_lost"})
+"""Why another worker is sought for a call which the one it has may still know; any other reason is its own word."""
 
 
 class NoSlotError(Exception):
@@ -53,8 +62,9 @@ class CallHub:
         limits: CallLimits,
         on_decision: Callable[[NoteDecision], None],
         echo_guard: Callable[[Codec], EchoGuard] | None = None,
+        zone: str = "",
     ) -> None:
-        """``echo_guard`` makes one for each call whose line may echo."""
+        """``echo_guard`` makes one for each call whose line may echo; workers of ``zone`` come first."""
         self.records: OrderedDict[CallId, CallRecord] = OrderedDict()
         self.draining = False
         self.observers: list[Observer] = []
@@ -68,12 +78,15 @@ class CallHub:
         self._limits = limits
         self._on_decision = on_decision
         self._echo_guard = echo_guard
+        self._zone = zone
+        self._watch = WorkerWatch()
+        self._bus_away = False
         self._sessions: dict[CallId, CallSession] = {}
         self._dialling: set[CallId] = set()
         self._held: set[CallId] = set()
         self._loop = asyncio.get_running_loop()
         self.ticker = Ticker(self._loop)
-        self._renewal: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self._background: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -81,7 +94,10 @@ class CallHub:
     async def start(self) -> None:
         """Begin to receive from workers. Raises BusUnavailableError."""
         await self._bus.start(self._deliver)
-        self._renewal = asyncio.create_task(self._renew_leases(), name="renew-leases")
+        self._chores = [
+            asyncio.create_task(self._renew_leases(), name="renew-leases"),
+            asyncio.create_task(self._watch_workers(), name="watch-workers"),
+        ]
 
     async def stop(self) -> None:
         """End every call and let go of the bus."""
@@ -90,10 +106,9 @@ class CallHub:
         for call in list(self._dialling):
             self.abandon(call, GatewayStopping().reason)
         self.ticker.remove(self._on_tick)
-        if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.gather(self._renewal, return_exceptions=True)
-        await asyncio.gather(*self._background, return_exceptions=True)
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, *self._background, return_exceptions=True)
         await self._bus.close()
 
     async def drain(self, limit_s: float) -> None:
@@ -120,14 +135,19 @@ class CallHub:
 
     async def confirm(self, call: CallId, agent: str, door: str) -> Lease:
         """The lease of a call that was admitted, by whichever gateway; a new one if it ran out. Raises NoSlotError."""
-        lease, reason = None, "no_slot"
-        try:
-            lease = await self._placement.lease(call, PENDING_LEASE_S, agent)
-        except BusUnavailableError:
-            reason = "bus_unavailable"
-        if lease is None:
-            self._refuse(call, door, reason)
-        return lease
+        wish = Wish(agent=agent, zone=self._zone)
+        give_up_at = self._loop.time() + SETUP_WAIT_S
+        while True:
+            try:
+                lease = await self._placement.lease(call, PENDING_LEASE_S, wish)
+            except BusUnavailableError:
+                if self._loop.time() >= give_up_at:
+                    self._refuse(call, door, "bus_unavailable")
+                await asyncio.sleep(SEEK_EVERY_S)
+                continue
+            if lease is None:
+                self._refuse(call, door, "no_slot")
+            return lease
 
     def _refuse(self, call: CallId, door: str, reason: str) -> NoReturn:
         self._metrics.calls_refused.labels(door, reason).inc()
@@ -199,12 +219,14 @@ class CallHub:
             record,
             self._metrics,
             monotonic,
-            lambda message: self._bus.send(lease.worker, message),
+            self._bus.send,
+            partial(self._seek, lease),
             self._on_decision,
             self._on_ended,
             self.observers,
         )
         self._sessions[lease.call] = session
+        self._watch.expect(lease.worker, monotonic())
         self._remember(record)
         self._metrics.calls_active.set(len(self._sessions))
         self._empty.clear()
@@ -233,11 +255,16 @@ class CallHub:
 
     def _deliver(self, message: AnyMessage, lag_s: float) -> None:
         self._metrics.bus_lag.observe(lag_s)
+        if isinstance(message, WorkerBeat):
+            self._watch.sign(message.worker, monotonic())
+            return
         session = self._sessions.get(message.call)
         if session is None:
             # Speech that was on its way when the call ended is nothing unusual; the counter tells.
             self._metrics.dropped.labels("unknown_call").inc()
         elif isinstance(message, DownMessage):
+            if message.epoch == session.call.epoch:
+                self._watch.sign(session.call.worker, monotonic())
             session.post(WorkerSaid(message))
         else:
             self._metrics.dropped.labels("wrong_direction").inc()
@@ -263,7 +290,10 @@ class CallHub:
 
     def give_up(self, call: CallId) -> None:
         """Give the slot of a call back: it has ended, or it was admitted and never began."""
-        task = self._loop.create_task(self._release(call))
+        self._in_background(self._release(call))
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -273,12 +303,69 @@ class CallHub:
         except BusUnavailableError as error:
             log.warning("lease.not_released", call=call, error=str(error))  # it runs out by itself
 
+    def _seek(self, first: Lease, session: CallSession, reason: str) -> None:
+        self._in_background(self._find_worker(first, session, reason))
+
+    async def _find_worker(self, first: Lease, session: CallSession, reason: str) -> None:
+        """Another worker that can go on with what the first one began; until there is one, or the call wants none."""
+        call = session.call
+        wish = Wish(
+            agent=call.setup.agent,
+            engine=first.engine,
+            chunk_ms=first.chunk_ms,
+            first_chunk_ms=first.first_chunk_ms,
+            zone=self._zone,
+            instead_of=call.worker,
+            suspect=reason == "silent",
+        )
+        log.warning("call.seeks_worker", call=call.id, worker=call.worker, reason=reason)
+        while call.seeking and not call.ended:
+            lease = None if self._bus_away else await self._lease(call.id, wish)
+            if lease is not None and call.seeking and not call.ended:
+                self._watch.expect(lease.worker, monotonic())
+                session.post(Moved(lease))
+                log.info("call.moved", call=call.id, worker=lease.worker, epoch=call.epoch)
+                return
+            await asyncio.sleep(SEEK_EVERY_S)
+            if reason not in STILL_SERVED:  # it threw the call out and may have it back, if nobody else is there
+                wish = replace(wish, instead_of=WorkerId(""), suspect=False)
+
+    async def _lease(self, call: CallId, wish: Wish) -> Lease | None:
+        try:
+            return await self._placement.lease(call, LIVE_LEASE_S, wish)
+        except BusUnavailableError:
+            return None
+
+    async def _watch_workers(self) -> None:
+        """Tell calls whose worker shows no sign of life, and all of them that the bus is away."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            now = monotonic()
+            away = self._bus.away_s() > AWAY_AFTER_S
+            if away is not self._bus_away:
+                self._bus_away = away
+                self._metrics.bus_up.set(not away)
+                log.warning("bus.away" if away else "bus.back", calls=len(self._sessions))
+                self._watch.excuse(now)
+                self._tell_all(BusAway() if away else BusBack())
+            if not away:
+                silent = self._watch.silent({session.call.worker for session in self._sessions.values()}, now)
+                for session in [s for s in self._sessions.values() if s.call.worker in silent]:
+                    session.post(WorkerGone("silent"))
+
+    def _tell_all(self, event: CallEvent) -> None:
+        for session in list(self._sessions.values()):
+            session.post(event)
+
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
             held = [*self._sessions, *self._dialling]
             if held:
                 try:
-                    await self._placement.renew(held, LIVE_LEASE_S)
+                    lost = await self._placement.renew(held, LIVE_LEASE_S)
                 except BusUnavailableError as error:
                     log.warning("lease.not_renewed", calls=len(held), error=str(error))
+                else:
+                    for call in lost:
+                        self.post(call, WorkerGone("lease_lost"))

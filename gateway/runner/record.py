@@ -15,6 +15,7 @@ from gateway.effects import (
     NoteFirstAudio,
     NoteKey,
     NoteMissing,
+    NoteMoved,
     NoteMuted,
     NoteOverlap,
     NoteReply,
@@ -123,6 +124,8 @@ class CallRecord:
     overlaps: deque[NoteOverlap] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     replies: deque[NoteReply] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     missing: deque[NoteMissing] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    moves: deque[NoteMoved] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    """Other workers that took the call over."""
     mutes: deque[NoteMuted] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     keys: deque[NoteKey] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     qualities: deque[tuple[float, LegQuality]] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
@@ -164,6 +167,7 @@ class CallRecord:
             "duration_s": self.duration_s,
             "transcript": [asdict(words) for words in self.words],
             "turns": [asdict(turn) for turn in self.turns],
+            "moves": [asdict(move) for move in self.moves],
             "alarms": self.alarms,
             "echo_return_loss_db": self.echo_return_loss_db,
             "overlaps": [asdict(overlap) for overlap in self.overlaps],
@@ -268,6 +272,10 @@ class CallRecord:
     def _note_echo(self, note: NoteEcho) -> None:
         self.echo_return_loss_db = round(note.return_loss_db, 1)
 
+    def _note_moved(self, note: NoteMoved) -> None:
+        self.worker = note.worker
+        self.moves.append(note)
+
     def _note_muted(self, note: NoteMuted) -> None:
         self.muted = note.on
         self.mutes.append(note)
@@ -293,6 +301,7 @@ _NOTES: dict[type[Any], Callable[[CallRecord, Any], None]] = {
     NoteAlarm: CallRecord._note_alarm,
     NoteReply: lambda record, note: record.replies.append(note),
     NoteMissing: lambda record, note: record.missing.append(note),
+    NoteMoved: CallRecord._note_moved,
     NoteMuted: CallRecord._note_muted,
     NoteKey: lambda record, note: record.keys.append(note),
     NoteEnded: lambda record, note: record._measure(),

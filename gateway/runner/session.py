@@ -17,12 +17,15 @@ from gateway.effects import (
     NoteEcho,
     NoteEnded,
     NoteFirstAudio,
+    NoteMoved,
     NoteOverlap,
     NoteReply,
     NoteTurnEnded,
     NoteTurnOpened,
     OverlapEnd,
     ReplyTrace,
+    SeekWorker,
+    SendAgain,
     SendAudio,
     SendKeys,
     SendMark,
@@ -33,6 +36,7 @@ from gateway.events import CallEvent, LegMeasured
 from gateway.metrics import GatewayMetrics
 from gateway.runner.record import CallRecord
 from gateway.seams import Leg, LegQuality
+from wire.ids import WorkerId
 from wire.messages import UpMessage
 
 log = structlog.get_logger()
@@ -57,7 +61,8 @@ class CallSession:
         record: CallRecord,
         metrics: GatewayMetrics,
         clock: Callable[[], float],
-        send_up: Callable[[UpMessage], None],
+        send_up: Callable[[WorkerId, UpMessage], None],
+        on_seek: Callable[["CallSession", str], None],
         on_decision: Callable[[NoteDecision], None],
         on_ended: Callable[["CallSession"], None],
         observers: Sequence[Observer] = (),
@@ -70,6 +75,7 @@ class CallSession:
         self._metrics = metrics
         self._clock = clock
         self._send_up = send_up
+        self._on_seek = on_seek
         self._on_decision = on_decision
         self._on_ended = on_ended
         self._observers = tuple(observers)
@@ -150,7 +156,7 @@ class CallSession:
         """End a call whose core broke an invariant."""
         self.due = NEVER
         self.record.after = ("failed", {})
-        self._send_up(self.call.abandon())
+        self._send_up(self.call.worker, self.call.abandon())
         self._leg.end("failed", {})
         self._finish("fault", None)
 
@@ -163,8 +169,8 @@ class CallSession:
     def _perform(self, effect: Effect) -> None:
         # Ordered by how often each comes.
         match effect:
-            case SendUp(message):
-                self._send_up(message)
+            case SendUp(message, to) | SendAgain(message, to):
+                self._send_up(to, message)
             case NoteDecision(decision, latency_s):
                 self._decisions[decision.kind.value].inc()
                 self._metrics.decision_latency.observe(latency_s)
@@ -192,6 +198,11 @@ class CallSession:
                 log.warning("call.alarm", call=self.call.id, alarm=alarm, engine=self.record.engine)
             case NoteEcho(return_loss_db):
                 self._metrics.echo_return_loss.observe(return_loss_db)
+            case SeekWorker(reason):
+                self._on_seek(self, reason)
+            case NoteMoved(_, reason, sought_s):
+                self._metrics.calls_moved.labels(reason).inc()
+                self._metrics.takeover.observe(sought_s)
             case NoteReply(trace):
                 self._note_reply(trace)
             case NoteDropped(reason):

@@ -5,6 +5,16 @@ from dataclasses import dataclass
 from wire.ids import TurnId
 
 
+@dataclass(frozen=True, slots=True)
+class NewestTurn:
+    """The newest turn as the gateway has it. ``open``: more of it is awaited; ``checksum``: CRC-32 of what came."""
+
+    turn: TurnId
+    generated: int
+    open: bool
+    checksum: int
+
+
 @dataclass(slots=True)
 class Ledger:
     """Counts of one turn in samples of the leg: ``generated >= sent >= played >= 0``.

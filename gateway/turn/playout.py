@@ -14,6 +14,7 @@ given is kept for some seconds, so that a turn can go on from the beginning of a
 
 from collections import deque
 from dataclasses import dataclass
+from zlib import crc32
 
 from gateway.seams import PlayoutProfile
 from gateway.turn.ledger import Ledger
@@ -73,6 +74,8 @@ class Playout:
         self._turn_delay_samples = 0
         self._total_samples: int | None = None
         self.ledger: Ledger | None = None
+        self.checksum = 0
+        """CRC-32 of all that was generated of the newest turn."""
         self.underrun_s = 0.0
         self.underruns = 0
         self.lost_samples = 0
@@ -81,6 +84,7 @@ class Playout:
         """Begin a turn; the one before must have been closed."""
         assert self.ledger is None or self.ledger.heard is not None, "the turn before is still open"
         self.ledger = Ledger(turn)
+        self.checksum = 0
         self._queue.clear()
         self._kept.clear()
         self._gain_db = self._wanted_db = 0.0
@@ -102,10 +106,13 @@ class Playout:
             payload = payload[-hole * self._bytes_per_sample :]
         elif hole > 0:
             self.lost_samples += hole
-            self._queue += comfort_noise(self._codec, hole, start_samples)
-            ledger.generate(hole)
+            self._append(comfort_noise(self._codec, hole, start_samples))
+        self._append(payload)
+
+    def _append(self, payload: bytes) -> None:
         self._queue += payload
-        ledger.generate(len(payload) // self._bytes_per_sample)
+        self.checksum = crc32(payload, self.checksum)
+        self._open_ledger().generate(len(payload) // self._bytes_per_sample)
 
     def complete(self, total_samples: int) -> None:
         """No more speech will come for the open turn of ``total_samples``; what is missing of it was lost."""

@@ -9,6 +9,9 @@ So whatever can be said in a state can be pressed in it. Nothing here knows audi
 
 from collections.abc import Mapping
 
+from msgspec import Struct
+from pydantic import TypeAdapter
+
 from model_worker.dialog.agent import GOODBYE_KEY, MENU_KEY, NO_KEY, YES_KEY, Agent, Ending, Question, Spoken, Then
 from model_worker.dialog.events import (
     Act,
@@ -43,6 +46,25 @@ _PLAIN_CUES: Mapping[type[Input], Cue] = {
     Broken: Cue.BROKEN,
 }
 _Meaning = tuple[Cue, Question | None]
+
+
+class DialogMemory(Struct, frozen=True, array_like=True):
+    """What a dialog has to remember of a call, in words and counts; see ``Dialog.memory``."""
+
+    state: State
+    asked: str
+    """Id of the question that a yes confirms; empty for none."""
+    pending: tuple[Ending, str] | None
+    said: bytes
+    cut: bool
+    cut_unheard: bool
+    resumes: int
+    failures: int
+    nudges: int
+    time_is_up: bool
+
+
+_said = TypeAdapter(tuple[Spoken, ...])
 
 
 class Dialog:
@@ -80,6 +102,35 @@ class Dialog:
         keys |= {MENU_KEY: (Cue.MENU, None), GOODBYE_KEY: (Cue.GOODBYE, None)}
         self._keys = keys
         self._confirm_keys = keys | {YES_KEY: (Cue.YES, None), NO_KEY: (Cue.NO, None)}
+
+    @property
+    def memory(self) -> DialogMemory:
+        """All that another dialog of the same agent needs to go on."""
+        return DialogMemory(
+            self.state,
+            "" if self._asked is None else self._asked.id,
+            None if self._pending is None else (self._pending.action, self._pending.to),
+            _said.dump_json(self._said),
+            self._cut,
+            self._cut_unheard,
+            self._resumes,
+            self._failures,
+            self._nudges,
+            self._time_is_up,
+        )
+
+    def recall(self, memory: DialogMemory) -> None:
+        """Go on where another dialog was. Raises ValueError when that was of another agent, or another version."""
+        asked = next((question for question in self._agent.questions if question.id == memory.asked), None)
+        if memory.asked and asked is None:
+            raise ValueError("the agent has no such question")
+        self._asked = asked
+        self._said = _said.validate_json(memory.said)
+        self.state = memory.state
+        self._pending = None if memory.pending is None else Act(*memory.pending)
+        self._cut, self._cut_unheard = memory.cut, memory.cut_unheard
+        self._resumes, self._failures, self._nudges = memory.resumes, memory.failures, memory.nudges
+        self._time_is_up = memory.time_is_up
 
     def receive(self, given: Input) -> tuple[Output, ...]:
         """Take one input. A ``Say`` in the answer comes before the ``Act`` that follows it."""

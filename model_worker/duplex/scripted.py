@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -24,6 +25,7 @@ from model_worker.duplex.script import (
 )
 from model_worker.seams import (
     Action,
+    BadSnapshotError,
     CallSpec,
     Capabilities,
     Pcm,
@@ -68,6 +70,7 @@ class _Turn:
 
 TOLERANCE_S = 0.002  # the ledger counts in samples of the codec and rounds
 MAX_HISTORY = 200  # turns of one call
+SNAPSHOT_HISTORY = 4  # the last of them may still be interrupted
 
 
 @dataclass(slots=True)
@@ -143,6 +146,29 @@ class ScriptedEngine:
         floor = behaviour.judge.get(spec.caller)
         self._calls[call] = _Call(behaviour, floor)
         return None if floor is None else OverlapRules(model_judges=True)
+
+    def snapshot(self, call: CallId) -> bytes | None:
+        """Counts, and how its turns went; None while it says one."""
+        served = self._calls.get(call)
+        if served is None or served.turn is not None:
+            return None
+        history = [{**entry, "say": entry["say"].model_dump(mode="json")} for entry in served.history]
+        counts = (served.caller_spoke, served.silent_chunks, served.last_turn, served.last_turn_s)
+        return msgspec.msgpack.encode((*counts, history[-SNAPSHOT_HISTORY:]))
+
+    def restore(self, call: CallId, spec: CallSpec, state: bytes) -> OverlapRules | None:
+        """As ``open``, and be what ``snapshot`` saw. Raises UnknownAgentError and BadSnapshotError."""
+        rules = self.open(call, spec)
+        served = self._calls[call]
+        try:
+            spoke, silent_chunks, last_turn, last_turn_s, history = msgspec.msgpack.decode(state)
+            served.history.extend({**entry, "say": Say.model_validate(entry["say"])} for entry in history)
+        except (ValueError, TypeError, KeyError) as error:
+            self.close(call)
+            raise BadSnapshotError(f"not a snapshot of a script: {type(error).__name__}") from None
+        served.caller_spoke, served.silent_chunks = bool(spoke), int(silent_chunks)
+        served.last_turn, served.last_turn_s = TurnId(last_turn), float(last_turn_s)
+        return rules
 
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
         """Decide on one chunk of each call."""

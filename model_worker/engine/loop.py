@@ -7,15 +7,19 @@ goes through the same states, however the engine was behind at the time.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from math import inf
 
 from model_worker.engine.intake import Intake
 from model_worker.engine.stats import Failure, Fault, LoopStats
+from model_worker.engine.takeover import LoopState, Takeover, pack, unpack
 from model_worker.engine.turn_voice import Piece, TurnVoice
 from model_worker.scheduler import Scheduler
-from model_worker.seams import Engine, StepInput, StepOutput, UnknownAgentError
+from model_worker.seams import BadSnapshotError, Engine, Said, StepInput, StepOutput, UnknownAgentError
 from model_worker.session import Drop, DueChunk, FailedCallError, Session
 from wire.ids import NO_TURN, CallId, GatewayId, TurnId
 from wire.messages import (
+    MAX_STATE_BYTES,
     AnyMessage,
     AudioChunk,
     CallClosed,
@@ -26,7 +30,10 @@ from wire.messages import (
     DecisionKind,
     DownMessage,
     Dtmf,
+    OverlapRules,
+    Past,
     Say,
+    Snapshot,
     SpeechChunk,
     ToolCall,
     Transcript,
@@ -41,19 +48,34 @@ Outgoing = tuple[GatewayId, DownMessage]
 
 # A gateway that lives sends a chunk every 0.4 s and ends a call whose leg is silent for 4.5 s.
 ABANDONED_AFTER_S = 30.0
+SNAPSHOT_EVERY_CHUNKS = 10  # a replay of four seconds takes a worker a fraction of one
 
 
 class _Served:
     """A call the engine has open: its up stream, and the turn it speaks."""
 
-    __slots__ = ("heard_at", "last_turn", "session", "voice")
+    __slots__ = ("heard_at", "last_turn", "session", "snapshot_from", "takeover", "turn_offset", "voice")
 
-    def __init__(self, session: Session, now: float) -> None:
+    def __init__(self, session: Session, takeover: Takeover | None, turn_offset: int, now: float) -> None:
         self.session = session
         self.heard_at = now
         self.voice: TurnVoice | None = None
-        self.last_turn = NO_TURN
+        self.takeover = takeover
+        """Until the call is where the worker before left it."""
+        self.turn_offset = turn_offset
+        """The engine's turn 1 is the gateway's turn ``turn_offset + 1``."""
+        self.last_turn = NO_TURN if takeover is None else takeover.last_turn
         """The newest turn that is over; nothing more is said in it."""
+        self.snapshot_from: float = SNAPSHOT_EVERY_CHUNKS
+        """The next snapshot is taken after this chunk or a later one."""
+
+    def on_wire(self, turn: TurnId) -> TurnId:
+        """A turn of the engine as the gateway numbers it."""
+        return TurnId(turn + self.turn_offset) if turn else NO_TURN
+
+    def in_engine(self, turn: TurnId) -> TurnId:
+        """A turn of the gateway as the engine numbers it; 0 for one that it never said."""
+        return TurnId(max(0, turn - self.turn_offset))
 
 
 class EngineLoop:
@@ -119,6 +141,8 @@ class EngineLoop:
         """Tell every call, and those that still open, that service ends in ``deadline_s`` seconds."""
         self._draining_until = now + deadline_s
         for served in self._calls.values():
+            if (decided := served.session.last_taken) is not None and not served.session.backlog:
+                self._take_snapshot(served, decided)
             self._announce_draining(served.session, now)
 
     def expire(self, now: float) -> None:
@@ -149,18 +173,39 @@ class EngineLoop:
             self._refuse(session, Failure.NO_SLOT)
             return
         try:
-            rules = self._engine.open(session.call, session.spec)
+            rules, takeover, turn_offset = self._begin(session, opened.past)
         except UnknownAgentError:
             self._refuse(session, Failure.UNKNOWN_AGENT)
         except Exception as error:
             self._faults.append(Fault(session.call, "open", error))
             self._refuse(session, Failure.ENGINE_FAULT)
         else:
-            self._calls[session.call] = _Served(session, now)
+            self._calls[session.call] = _Served(session, takeover, turn_offset, now)
             if rules is not None:
                 self._send(session, CallRules(*session.stamp(), rules))
             self.stats.open_calls = len(self._calls)
             self._announce_draining(session, now)
+
+    def _begin(self, session: Session, past: Past | None) -> tuple[OverlapRules | None, Takeover | None, int]:
+        """Open a call in the engine, or go on with it where another worker was."""
+        engine, call, spec = self._engine, session.call, session.spec
+        if past is None:
+            return engine.open(call, spec), None, 0
+        self.stats.taken_over += 1
+        spec = replace(spec, said=tuple(Said(line.voice, line.text) for line in past.said))
+        exact, turn_offset = past.exact, 0
+        try:
+            if past.state:
+                state = unpack(past.state)
+                rules = engine.restore(call, spec, state.engine)
+                turn_offset = state.turn_offset
+            else:
+                rules = engine.open(call, spec if not exact else session.spec)
+        except BadSnapshotError:
+            self.stats.bad_snapshots += 1
+            rules, exact = engine.open(call, spec), False
+        takeover = Takeover(past, session.codec.bytes_per_sample, exact=exact)
+        return rules, takeover, turn_offset if exact else past.turn
 
     def _receive_media(
         self, served: _Served, message: AudioChunk | TurnCancelled | Dtmf | Say, lag_s: float, now: float
@@ -186,8 +231,10 @@ class EngineLoop:
             served.last_turn = max(served.last_turn, stopped.turn)
             if served.voice is not None and served.voice.turn <= stopped.turn:
                 served.voice = None
+            turn = served.in_engine(stopped.turn)
             try:
-                self._engine.interrupt(session.call, stopped.turn, session.heard_s(stopped.heard_samples))
+                if turn != NO_TURN:
+                    self._engine.interrupt(session.call, turn, session.heard_s(stopped.heard_samples))
             except Exception as error:
                 self._faults.append(Fault(session.call, "interrupt", error))
                 self._fail(served, Failure.ENGINE_FAULT)
@@ -196,7 +243,7 @@ class EngineLoop:
 
     def _decide(self, batch: list[tuple[_Served, DueChunk]]) -> None:
         self.stats.backlog_chunks -= len(batch)
-        ready = [(served, chunk) for served, chunk in batch if self._interrupt(served, chunk.cancelled)]
+        ready = [(served, chunk) for served, chunk in batch if self._prepare(served, chunk)]
         if not ready:
             return
         heard = self._intake.convert([(s.session.call, s.session.codec, chunk.payload) for s, chunk in ready])
@@ -205,7 +252,7 @@ class EngineLoop:
                 call := served.session.call,
                 chunk.index,
                 heard[call],
-                chunk.playback_s,
+                (served.in_engine(chunk.playback_s[0]), chunk.playback_s[1]),
                 chunk.dtmf,
                 self._sayable(chunk.say) if chunk.say else (),
                 chunk.overlap_s,
@@ -224,8 +271,51 @@ class EngineLoop:
                 self._fail(served, Failure.ENGINE_FAULT)
                 continue
             self.stats.decided_chunks += 1
+            if chunk.index >= served.snapshot_from:
+                self._take_snapshot(served, chunk.index)
             if session.backlog:
                 self._scheduler.add(session.call, session.waiting_since)
+
+    def _prepare(self, served: _Served, chunk: DueChunk) -> bool:
+        """What comes before a chunk is decided on; False when that cost the call."""
+        if not self._interrupt(served, chunk.cancelled):
+            return False
+        takeover = served.takeover
+        if takeover is None or takeover.covers(chunk.index):
+            return True
+        served.takeover = None
+        saying = NO_TURN if served.voice is None else served.voice.turn
+        return takeover.seamless(saying) or self._end_old_turn(served, takeover, saying)
+
+    def _end_old_turn(self, served: _Served, takeover: Takeover, saying: TurnId) -> bool:
+        """The engine does not go on with what the worker before was saying; False when that cost the call."""
+        session = served.session
+        if takeover.open:
+            self.stats.diverged_turns += 1
+            self._send(session, TurnDone(*session.stamp(), takeover.turn, takeover.generated))
+        heard_samples = 0 if saying > takeover.turn else takeover.generated
+        turn = TurnId(max(saying, takeover.turn))
+        return self._interrupt(served, (TurnCancelled(session.call, session.epoch, 0, turn, heard_samples, "moved"),))
+
+    def _take_snapshot(self, served: _Served, index: int) -> None:
+        """Give the gateway what makes a replay short, as soon as the engine is between two turns."""
+        session = served.session
+        if served.voice is not None or served.takeover is not None:
+            return
+        try:
+            state = self._engine.snapshot(session.call)
+        except Exception as error:
+            self._faults.append(Fault(session.call, "snapshot", error))
+            served.snapshot_from = inf
+            return
+        if state is None:
+            return
+        packed = pack(LoopState(served.turn_offset, state))
+        if len(packed) > MAX_STATE_BYTES:
+            served.snapshot_from = inf
+            return
+        self._send(session, Snapshot(*session.stamp(), index, packed))
+        served.snapshot_from = index + SNAPSHOT_EVERY_CHUNKS
 
     def _sayable(self, say: tuple[str, ...]) -> tuple[str, ...]:
         if self._capabilities.says_given_words:
@@ -264,14 +354,41 @@ class EngineLoop:
             speaks and (output.turn == NO_TURN or output.decision is not DecisionKind.SPEAK)
         ):
             return False
-        session = served.session
+        session, takeover = served.session, served.takeover
+        wire_turn = served.on_wire(output.turn)
+        if takeover is None or not takeover.covers(chunk.index):
+            self._send_decision(session, chunk, output, wire_turn, started, done)
+        for said in output.said:
+            if takeover is None or takeover.tells(chunk.index):
+                turn = wire_turn if said.voice is Voice.AGENT else NO_TURN
+                self._send(session, Transcript(*session.stamp(), said.voice, said.text, turn, said.confidence))
+        voice = self._voice_of(served, wire_turn) if speaks or output.turn_done else None
+        for speech in output.speech:
+            if voice is not None:
+                self._send_pieces(served, voice, voice.speak(speech))
+            elif takeover is None:
+                self.stats.dropped_speech += 1
+        for action in output.actions:
+            if takeover is None or takeover.tells(chunk.index):
+                self._send(session, ToolCall(*session.stamp(), action.name, dict(action.arguments), wire_turn))
+        if output.turn_done and voice is not None:
+            self._send_pieces(served, voice, voice.finish())
+            if takeover is None or takeover.goes_on(voice.turn):
+                self._send(session, TurnDone(*session.stamp(), voice.turn, voice.total_samples))
+            served.voice = None
+            served.last_turn = voice.turn
+        return True
+
+    def _send_decision(
+        self, session: Session, chunk: DueChunk, output: StepOutput, turn: TurnId, started: float, done: float
+    ) -> None:
         self._send(
             session,
             Decision(
                 *session.stamp(),
                 chunk.index,
                 output.decision,
-                output.turn,
+                turn,
                 output.p_speak,
                 chunk_age_s=chunk.age_s + done - chunk.received_at,
                 queue_s=started - chunk.received_at,
@@ -279,23 +396,6 @@ class EngineLoop:
                 floor=output.floor,
             ),
         )
-        for said in output.said:
-            turn = output.turn if said.voice is Voice.AGENT else NO_TURN
-            self._send(session, Transcript(*session.stamp(), said.voice, said.text, turn, said.confidence))
-        voice = self._voice_of(served, output.turn) if speaks or output.turn_done else None
-        for speech in output.speech:
-            if voice is None:
-                self.stats.dropped_speech += 1
-            else:
-                self._send_pieces(session, voice, voice.speak(speech))
-        for action in output.actions:
-            self._send(session, ToolCall(*session.stamp(), action.name, dict(action.arguments), output.turn))
-        if output.turn_done and voice is not None:
-            self._send_pieces(session, voice, voice.finish())
-            self._send(session, TurnDone(*session.stamp(), voice.turn, voice.total_samples))
-            served.voice = None
-            served.last_turn = voice.turn
-        return True
 
     def _voice_of(self, served: _Served, turn: TurnId) -> TurnVoice | None:
         """The voice of an open turn, opened by its first output; None when the turn is over."""
@@ -305,10 +405,15 @@ class EngineLoop:
             served.voice = TurnVoice(turn, served.session.codec, self._capabilities.output_rate_hz)
         return served.voice
 
-    def _send_pieces(self, session: Session, voice: TurnVoice, pieces: Iterable[Piece]) -> None:
+    def _send_pieces(self, served: _Served, voice: TurnVoice, pieces: Iterable[Piece]) -> None:
+        session, takeover = served.session, served.takeover
         for piece in pieces:
-            start, payload, text, word_starts = piece
-            self._send(session, SpeechChunk(*session.stamp(), voice.turn, start, payload, text, word_starts))
+            fresh: Piece | None = piece
+            if takeover is not None:
+                fresh = takeover.trim(piece) if takeover.goes_on(voice.turn) else None
+            if fresh is not None:
+                start, payload, text, word_starts = fresh
+                self._send(session, SpeechChunk(*session.stamp(), voice.turn, start, payload, text, word_starts))
 
     def _send(self, session: Session, message: DownMessage) -> None:
         self._outbox.append((session.gateway, message))

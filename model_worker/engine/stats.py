@@ -44,4 +44,10 @@ class LoopStats:
     ignored_says: int = 0
     """Words of an operator that the engine has no way to say."""
     tally: Tally = field(default_factory=Tally)
+    taken_over: int = 0
+    """Calls that another worker served before."""
+    diverged_turns: int = 0
+    """Turns that the engine did not say again as it did in the worker before, and that ended there."""
+    bad_snapshots: int = 0
+    """Snapshots that could not be restored; those calls go on from what was said."""
     failures: dict[Failure, int] = field(default_factory=lambda: dict.fromkeys(Failure, 0))

@@ -14,8 +14,8 @@ from model_worker.engine import EngineLoop, Fault
 from model_worker.engine.loop import Outgoing
 from wire.messages import AnyMessage, AudioChunk
 
-# 13 s of every call at 0.4 s a chunk: an engine that takes nothing for so long has lost its calls anyway.
-MAILBOX_CHUNKS_PER_SLOT = 32
+# 64 s of every call at 0.4 s a chunk: the whole log of calls that come here from another worker.
+MAILBOX_CHUNKS_PER_SLOT = 160
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from model_worker.engine import EngineLoop
 from model_worker.engine.loop import Outgoing
 from model_worker.metrics import WorkerMetrics
 from model_worker.runner.engine_thread import EngineThread, Report
-from wire.bus.seam import Bus, BusUnavailableError, Placement, WorkerAdvert
-from wire.ids import WorkerId
-from wire.messages import AnyMessage, Decision
+from wire.bus.seam import BEAT_S, Bus, BusUnavailableError, Placement, WorkerAdvert
+from wire.ids import CallId, GatewayId, WorkerId
+from wire.messages import AnyMessage, CallClosed, CallFailed, CallOpened, Decision, WorkerBeat
 
 log = structlog.get_logger()
 
@@ -56,6 +56,10 @@ class Worker:
         self._thread_ended: asyncio.Future[Exception | None] = self._loop.create_future()
         self._heartbeat: asyncio.Task[None] | None = None
         self._lag_probe: asyncio.TimerHandle | None = None
+        self._gateways: dict[CallId, GatewayId] = {}
+        self._told_at: dict[GatewayId, float] = {}
+        self._beats = 0
+        self._beat_timer: asyncio.TimerHandle | None = None
         self._draining = False
         self._stopping = False
         self._advertised = False
@@ -89,6 +93,7 @@ class Worker:
         self._heartbeat = asyncio.create_task(self._keep_beating(), name="heartbeat")
         self._heartbeat.add_done_callback(self._end_of_heartbeat)
         self._probe_lag(self._loop.time() + LAG_PROBE_S)
+        self._show_life()
         log.info("worker.started", worker=self.worker, engine=self._advert.engine, slots=self._advert.slots)
 
     async def drain(self, limit_s: float) -> None:
@@ -113,8 +118,9 @@ class Worker:
         """Give up what calls there are, end the engine's thread and let go of the bus."""
         self._stopping = True
         await self._stop_beating()
-        if self._lag_probe is not None:
-            self._lag_probe.cancel()
+        for timer in (self._lag_probe, self._beat_timer):
+            if timer is not None:
+                timer.cancel()
         await self._withdraw()
         self._thread.command(lambda loop, _now: loop.fail_all())
         self._thread.stop()
@@ -126,6 +132,10 @@ class Worker:
 
     def _deliver(self, message: AnyMessage, lag_s: float) -> None:
         self._metrics.bus_lag.observe(lag_s)
+        if isinstance(message, CallOpened):
+            self._gateways[message.call] = message.gateway
+        elif isinstance(message, CallClosed):
+            self._gateways.pop(message.call, None)
         if not self._thread.deliver(message, lag_s):
             self._metrics.mailbox_overflow.inc()
 
@@ -144,8 +154,23 @@ class Worker:
         if not self._stats.open_calls:
             self._idle.set()
 
+    def _show_life(self) -> None:
+        """Tell the gateways whose calls are here that this process lives, where nothing else did of late."""
+        now = self._loop.time()
+        serving = set(self._gateways.values())
+        self._told_at = {gateway: at for gateway, at in self._told_at.items() if gateway in serving}
+        for gateway in serving:
+            if now - self._told_at.get(gateway, 0.0) > BEAT_S / 2:
+                self._bus.send(gateway, WorkerBeat(CallId(""), 0, self._beats, self.worker))
+                self._beats += 1
+        self._beat_timer = self._loop.call_later(BEAT_S / 2, self._show_life)
+
     def _send(self, outgoing: Iterable[Outgoing]) -> None:
+        now = self._loop.time()
         for gateway, message in outgoing:
+            self._told_at[gateway] = now
+            if isinstance(message, CallFailed):
+                self._gateways.pop(message.call, None)
             try:
                 self._bus.send(gateway, message)
             except ValueError as error:  # larger than any message may be; the others must not suffer for it

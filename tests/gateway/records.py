@@ -47,7 +47,7 @@ def record() -> CallRecord:
 
 
 def chunk(index: int, byte: bytes = LOUD) -> SendUp:
-    return SendUp(AudioChunk(CALL, 0, index + 1, index, index * 3_200, 0.0, byte * 3_200))
+    return SendUp(AudioChunk(CALL, 0, index + 1, index, index * 3_200, 0.0, byte * 3_200), WorkerId("w1"))
 
 
 def decided(index: int, latency_s: float = 0.01) -> NoteDecision:

@@ -19,7 +19,7 @@ from gateway.effects import (
     SendMark,
     TurnEnd,
 )
-from gateway.events import GatewayStopping, KeyPressed, LegEnded, MarkPlayed, WorkerSaid
+from gateway.events import GatewayStopping, KeyPressed, LegEnded, MarkPlayed, Moved, WorkerSaid
 from gateway.turn.floor import FloorAction
 from gateway.turn.overlap import OverlapWatch
 from tests.gateway.calls import (
@@ -37,7 +37,8 @@ from tests.gateway.calls import (
 )
 from tests.speech import jfk_ulaw
 from wire.audio.codecs import Codec
-from wire.ids import TurnId
+from wire.bus.seam import Lease
+from wire.ids import TurnId, WorkerId
 from wire.messages import (
     AudioChunk,
     CallClosed,
@@ -360,7 +361,7 @@ def test_a_key_goes_up_with_its_place_in_the_call():
 
 def test_a_worker_that_lost_the_call_cannot_speak_into_it():
     driven = Driven()
-    driven.call.epoch = 1
+    driven.call.receive(Moved(Lease(CALL, WorkerId("w2"), "scripted", 400, 400)), 0.1)
     driven.call.receive(WorkerSaid(speech(driven, 1, 0, 4_000)), 0.1)
     driven.drain()
     assert not driven.of(SendAudio)
@@ -393,13 +394,13 @@ def test_a_caller_is_not_left_in_silence_when_the_worker_is_gone():
     while not driven.call.ended and now < 20:
         now = driven.chunks(1, now)
         driven.tick_to(now)
-    assert now == pytest.approx(0.8 + 10.0, abs=0.4)
+    assert now == pytest.approx(0.8 + 0.8 + 10.0, abs=0.4)
     assert [effect.action for effect in driven.of(EndLeg)] == ["failed"]
     assert driven.of(NoteEnded)[0].reason == "worker_lost"
 
 
 def test_a_call_that_never_ends_is_ended():
-    driven = Driven(limits=CallLimits(max_duration_s=10.0, decision_timeout_s=100.0))
+    driven = Driven(limits=CallLimits(max_duration_s=10.0, patience_s=100.0))
     now = 0.0
     while not driven.call.ended and now < 20:
         now = driven.chunks(1, now)
@@ -412,7 +413,7 @@ def test_a_call_that_never_ends_is_ended():
     [
         (LegEnded("caller_hung_up"), "caller_hung_up", []),
         (GatewayStopping(), "gateway_stopping", ["hangup"]),
-        (WorkerSaid(CallFailed(CALL, 0, 0, "no such agent")), "worker_failed", ["failed"]),
+        (WorkerSaid(CallFailed(CALL, 0, 0, "unknown_agent")), "worker_failed", ["failed"]),
     ],
 )
 def test_an_ended_call_says_so_once_and_then_is_quiet(event, reason, action):

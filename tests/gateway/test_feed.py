@@ -14,7 +14,7 @@ from gateway.seams import LegQuality
 from tests.gateway.calls import CALL
 from tests.gateway.records import TURN, barged_in, chunk, decided, record, small_call
 from tests.sim.footprint import footprint_bytes
-from wire.ids import CallId, GatewayId
+from wire.ids import CallId, GatewayId, WorkerId
 from wire.messages import CallOpened, Voice
 
 LINE = LegQuality(received=95, lost=5, jitter_s=0.01, buffer_s=0.06, round_trip_s=0.1, mos=3.9)
@@ -183,7 +183,8 @@ async def test_who_subscribes_before_the_call_begins_gets_its_first_line_when_it
     events = studio.feed.subscribe(CALL)
     assert events.drain_nowait() == []
     studio.records[CALL] = studio.record
-    studio.happen(SendUp(CallOpened(CALL, 0, 0, GatewayId("g1"), studio.record.setup.codec, "front-desk")))
+    opened = CallOpened(CALL, 0, 0, GatewayId("g1"), studio.record.setup.codec, "front-desk")
+    studio.happen(SendUp(opened, WorkerId("w1")))
     assert kinds(events.drain_nowait()) == ["call"]
 
 

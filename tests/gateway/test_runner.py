@@ -69,13 +69,15 @@ class Harness:
         setup = CallSetup("twilio", Codec.PCMU, profile, "front-desk")
         self.leg = FakeLeg()
         record = CallRecord(CALL, setup, WorkerId("w1"), "rule", 0.0)
+        self.sought: list[str] = []
         self.session = CallSession(
             Call(lease(), GatewayId("g1"), setup, 0.0),
             self.leg,
             record,
             metrics,
             lambda: self.now,
-            self.up.append,
+            lambda worker, message: self.up.append(message),
+            lambda session, reason: self.sought.append(reason),
             lambda note: None,
             self.ended.append,
         )

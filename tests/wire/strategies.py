@@ -5,7 +5,7 @@ from typing import get_args
 from hypothesis import strategies as st
 
 from wire.audio.codecs import Codec
-from wire.ids import CallId, GatewayId, TurnId
+from wire.ids import CallId, GatewayId, TurnId, WorkerId
 from wire.messages import (
     MAX_SAY_CHARS,
     AnyMessage,
@@ -18,9 +18,12 @@ from wire.messages import (
     DecisionKind,
     Dtmf,
     Floor,
+    Line,
     OverlapRules,
+    Past,
     Playback,
     Say,
+    Snapshot,
     SoundEvent,
     SpeechChunk,
     ToolCall,
@@ -28,6 +31,7 @@ from wire.messages import (
     TurnCancelled,
     TurnDone,
     Voice,
+    WorkerBeat,
     WorkerDraining,
 )
 
@@ -52,6 +56,18 @@ overlap_rules = st.builds(
     sure_after_s=st.floats(0.01, 10),
 )
 playbacks = st.builds(Playback, turn=turns, generated=counts, sent=counts, played=counts)
+pasts = st.builds(
+    Past,
+    decided_below=indexes,
+    told=counts,
+    turn=turns,
+    generated=counts,
+    open=st.booleans(),
+    checksum=counts,
+    state=payloads,
+    exact=st.booleans(),
+    said=st.lists(st.builds(Line, voice=st.sampled_from(Voice), text=texts), max_size=3).map(tuple),
+)
 
 STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
     CallOpened: st.builds(
@@ -63,6 +79,7 @@ STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
         caller=texts,
         callee=texts,
         variables=pairs,
+        past=st.none() | pasts,
     ),
     AudioChunk: st.builds(
         AudioChunk,
@@ -108,6 +125,8 @@ STRATEGIES: dict[type[AnyMessage], st.SearchStrategy[AnyMessage]] = {
     CallFailed: st.builds(CallFailed, **head, reason=texts),
     WorkerDraining: st.builds(WorkerDraining, **head, deadline_s=seconds),
     CallRules: st.builds(CallRules, **head, overlap=overlap_rules),
+    Snapshot: st.builds(Snapshot, **head, index=indexes, state=payloads),
+    WorkerBeat: st.builds(WorkerBeat, **head, worker=texts.map(WorkerId)),
 }
 MESSAGE_TYPES: tuple[type[AnyMessage], ...] = get_args(AnyMessage)
 messages = st.one_of(*STRATEGIES.values())

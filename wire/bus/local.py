@@ -50,6 +50,10 @@ class LocalBus:
         # Looked up now: as over Redis, what is sent before a process begins to receive is not for it.
         asyncio.get_running_loop().call_soon(self._carry, self._endpoints.get(to), encode(message))
 
+    def away_s(self) -> float:
+        """There is no server that could be away."""
+        return 0.0
+
     async def start(self, deliver: Deliver) -> None:
         """Begin to receive. Raises ValueError when the address is taken."""
         if self._address in self._endpoints:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from wire.bus.seam import Lease, WorkerAdvert
+from wire.bus.seam import ANYTHING, Lease, Wish, WorkerAdvert
 from wire.ids import CallId, WorkerId
 
 Clock = Callable[[], float]
@@ -34,33 +34,40 @@ class LocalPlacement:
         if worker in self._workers:
             self._workers[worker].advert = None
 
-    async def lease(self, call: CallId, ttl_s: float, agent: str = "") -> Lease | None:
+    async def lease(self, call: CallId, ttl_s: float, wish: Wish = ANYTHING) -> Lease | None:
         now = self._clock()
         self._forget_the_dead(now)
-        held = self._workers.get(self._calls.get(call, WorkerId("")))
-        if held is not None and (advert := _live_advert(held, now)) is not None:
-            held.leases[call] = now + ttl_s
-            return _lease(call, advert)
-        await self.release(call)
+        holder = self._calls.get(call, WorkerId(""))
+        held = self._workers.get(holder)
+        if holder != wish.instead_of:
+            if held is not None and (advert := _live_advert(held, now)) is not None:
+                held.leases[call] = now + ttl_s
+                return _lease(call, advert)
+            await self.release(call)
+        relieved = self._workers.get(wish.instead_of)
+        if relieved is not None and wish.suspect:
+            relieved.alive_until = 0.0
 
-        free: list[tuple[int, WorkerAdvert]] = []
-        for worker in self._workers.values():
+        free: list[tuple[bool, int, WorkerAdvert]] = []
+        for name, worker in self._workers.items():
             offered = _live_advert(worker, now)
-            if offered is None or (agent and offered.agents and agent not in offered.agents):
+            if name == wish.instead_of or offered is None or not _will_do(offered, wish):
                 continue
             if (slots := offered.slots - len(worker.leases)) > 0:
-                free.append((slots, offered))
+                free.append((wish.zone != "" and wish.zone == offered.zone, slots, offered))
         if not free:
             return None
-        _, chosen = max(free, key=lambda candidate: candidate[0])
+        _, _, chosen = max(free, key=lambda candidate: candidate[:2])
+        await self.release(call)
         self._workers[chosen.worker].leases[call] = now + ttl_s
         self._calls[call] = chosen.worker
         return _lease(call, chosen)
 
-    async def renew(self, calls: Iterable[CallId], ttl_s: float) -> None:
+    async def renew(self, calls: Iterable[CallId], ttl_s: float) -> list[CallId]:
         for call in calls:
             if (worker := self._calls.get(call)) is not None:
                 self._workers[worker].leases[call] = self._clock() + ttl_s
+        return []  # nobody else is there to hold one
 
     async def release(self, call: CallId) -> None:
         worker = self._calls.pop(call, None)
@@ -95,6 +102,16 @@ class LocalTokens:
 
 def _live_advert(worker: _Worker, now: float) -> WorkerAdvert | None:
     return worker.advert if worker.alive_until > now else None
+
+
+def _will_do(offer: WorkerAdvert, wish: Wish) -> bool:
+    return (
+        (not wish.agent or not offer.agents or wish.agent in offer.agents)
+        and (not wish.language or not offer.languages or wish.language in offer.languages)
+        and wish.engine in ("", offer.engine)
+        and wish.chunk_ms in (0, offer.chunk_ms)
+        and wish.first_chunk_ms in (0, offer.first_chunk_ms)
+    )
 
 
 def _lease(call: CallId, advert: WorkerAdvert) -> Lease:

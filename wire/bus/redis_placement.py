@@ -15,7 +15,7 @@ from redis.commands.core import AsyncScript
 
 from wire import keys
 from wire.bus.redis_connection import asking
-from wire.bus.seam import Lease, WorkerAdvert
+from wire.bus.seam import ANYTHING, Lease, Wish, WorkerAdvert
 from wire.ids import CallId, WorkerId
 
 _LEASES_PREFIX = keys.worker_leases("")
@@ -52,10 +52,11 @@ class RedisPlacement:
         async with asking(self._url):
             await self._withdraw([keys.HEARTBEATS, keys.ADVERTS], [worker])
 
-    async def lease(self, call: CallId, ttl_s: float, agent: str = "") -> Lease | None:
+    async def lease(self, call: CallId, ttl_s: float, wish: Wish = ANYTHING) -> Lease | None:
         async with asking(self._url):
             answer = await self._lease(
-                [keys.HEARTBEATS, keys.ADVERTS, keys.CALL_LEASES], [_LEASES_PREFIX, call, ttl_s, agent]
+                [keys.HEARTBEATS, keys.ADVERTS, keys.CALL_LEASES],
+                [_LEASES_PREFIX, call, ttl_s, msgspec.json.encode(wish)],
             )
         if answer is None:
             return None
@@ -63,7 +64,7 @@ class RedisPlacement:
         self._held[call] = _Held(advert.worker, self._clock() + ttl_s)
         return Lease(call, advert.worker, advert.engine, advert.chunk_ms, advert.first_chunk_ms)
 
-    async def renew(self, calls: Iterable[CallId], ttl_s: float) -> None:
+    async def renew(self, calls: Iterable[CallId], ttl_s: float) -> list[CallId]:
         now = self._clock()
         pairs: list[str] = []
         for call in calls:
@@ -72,9 +73,11 @@ class RedisPlacement:
                 pairs += (call, held.worker)
         # What is neither renewed nor released was abandoned by its door.
         self._held = {call: held for call, held in self._held.items() if held.until > now}
-        if pairs:
-            async with asking(self._url):
-                await self._renew([keys.CALL_LEASES, keys.HEARTBEATS], [_LEASES_PREFIX, ttl_s, *pairs])
+        if not pairs:
+            return []
+        async with asking(self._url):
+            lost = await self._renew([keys.CALL_LEASES, keys.HEARTBEATS], [_LEASES_PREFIX, ttl_s, *pairs])
+        return [CallId(call.decode()) for call in lost]
 
     async def release(self, call: CallId) -> None:
         self._held.pop(call, None)

@@ -86,6 +86,10 @@ class RedisBus:
         """Queue a message for the next flush; see ``seam.Bus``. What is sent before ``start`` waits for it."""
         self._writer.send(self._side.peer_stream(to), message)
 
+    def away_s(self) -> float:
+        """See ``seam.Bus``."""
+        return self._writer.waiting_s()
+
     async def start(self, deliver: Deliver) -> None:
         """Begin to receive what is written from now on. Raises BusUnavailableError."""
         self._reader = StreamReader(

@@ -62,6 +62,12 @@ class StreamWriter:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._unanswered_since: float | None = None
+
+    def waiting_s(self) -> float:
+        """For how long a batch has been under way; 0 while none is."""
+        since = self._unanswered_since
+        return 0.0 if since is None else self._loop.time() - since
 
     def send(self, stream: str, message: AnyMessage) -> None:
         """Queue a message. Raises ValueError when it is larger than any message may be."""
@@ -91,7 +97,9 @@ class StreamWriter:
                 self._work.clear()
             else:
                 next_flush_at = now  # a backlog: go on at once
+            self._unanswered_since = now
             await self._write(entries)
+            self._unanswered_since = None
             if not self._outbox:
                 self._idle.set()
 

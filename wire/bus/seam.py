@@ -13,6 +13,10 @@ Deliver = Callable[[AnyMessage, float], None]
 """Called on the event loop for every message that arrives, in order, with its bus lag in seconds."""
 
 
+BEAT_S = 0.2
+"""A worker that serves calls of a gateway tells it something at least this often, if only that it lives."""
+
+
 @dataclass(slots=True)
 class BusStats:
     """Counters since start; read by the metrics, never reset."""
@@ -45,6 +49,9 @@ class Bus(Protocol):
         Raises ValueError for a message larger than any may be (``wire.codec.encode``).
         """
 
+    def away_s(self) -> float:
+        """For how long what was sent has been waiting for an answer of the server; 0 while all is well."""
+
     async def start(self, deliver: Deliver) -> None:
         """Begin to receive what is addressed to this process. Raises BusUnavailableError."""
 
@@ -67,6 +74,24 @@ class WorkerAdvert(Struct, frozen=True):
     languages: tuple[str, ...] = ("en",)
     agents: tuple[str, ...] = ()
     """Names of the agents it can play; empty means any."""
+    zone: str = ""
+    """Where it runs: gateways of the same zone come to it first."""
+
+
+class Wish(Struct, frozen=True):
+    """What a call asks of the worker that shall serve it; empty fields ask for nothing."""
+
+    agent: str = ""
+    engine: str = ""
+    language: str = ""
+    chunk_ms: int = 0
+    first_chunk_ms: int = 0
+    zone: str = ""
+    """Workers of this zone are preferred, not required."""
+    instead_of: WorkerId = WorkerId("")
+    """The call's worker, which will not do any more; the call keeps its slot there until another has one."""
+    suspect: bool = False
+    """``instead_of`` shows no sign of life: it is offered to nobody until its next heartbeat."""
 
 
 class Lease(Struct, frozen=True):
@@ -79,6 +104,9 @@ class Lease(Struct, frozen=True):
     first_chunk_ms: int
 
 
+ANYTHING = Wish()
+
+
 class Placement(Protocol):
     """Who serves which call. Leases are atomic: no two gateways can fill the same slot."""
 
@@ -88,14 +116,15 @@ class Placement(Protocol):
     async def withdraw(self, worker: WorkerId) -> None:
         """Offer no more slots. Leases that are held stay valid."""
 
-    async def lease(self, call: CallId, ttl_s: float, agent: str = "") -> Lease | None:
-        """Hold a slot of the live worker with the most free ones; None when all are taken.
+    async def lease(self, call: CallId, ttl_s: float, wish: Wish = ANYTHING) -> Lease | None:
+        """Hold a slot of the live worker with the most free ones that can do what is wished; None when there is none.
 
-        Idempotent: a call that already holds a lease on a live worker gets the same one, renewed.
+        Idempotent: a call that already holds a lease on a live worker gets the same one, renewed, unless it wishes
+        for another one ``instead_of`` that.
         """
 
-    async def renew(self, calls: Iterable[CallId], ttl_s: float) -> None:
-        """Hold the leases of these calls for another ``ttl_s`` seconds."""
+    async def renew(self, calls: Iterable[CallId], ttl_s: float) -> list[CallId]:
+        """Hold the leases of these calls for another ``ttl_s`` seconds; returns those that others hold by now."""
 
     async def release(self, call: CallId) -> None:
         """Give the slot back. Unknown calls are ignored."""

@@ -7,6 +7,8 @@ A step is ``listen``, then one poll of the recognizer for all calls (the engine'
 from collections.abc import Callable
 from dataclasses import replace
 
+from msgspec import Struct
+
 from model_worker.dialog.agent import Agent, Ending, Spoken
 from model_worker.dialog.events import (
     Act,
@@ -23,7 +25,7 @@ from model_worker.dialog.events import (
     TimeUp,
     TurnPlayed,
 )
-from model_worker.dialog.machine import Dialog
+from model_worker.dialog.machine import Dialog, DialogMemory
 from model_worker.dialog.table import State
 from model_worker.duplex.receptionist.ear import Ear
 from model_worker.duplex.receptionist.history import Entry, History
@@ -39,7 +41,19 @@ PUZZLED_S = 1.15
 """Of quiet before the caller is told that nothing was understood. Who has said what we expect is answered after the
 0.6 s that end an utterance; who has not may be in the middle of it, and pauses of real speakers within a turn reach
 1.1 s (``load_tests.duplex``)."""
+MEMORY_ENTRIES = 60
 STALLED_S = 6.0  # a turn of which nothing more is heard for so long was lost on the way; three times what is kept ahead
+
+
+class Memory(Struct, frozen=True, array_like=True):
+    """What a conversation needs to go on elsewhere while nobody speaks: the ear begins anew."""
+
+    dialog: DialogMemory
+    elapsed_s: float
+    quiet_s: float
+    newest_turn: int
+    ordered_turn: int
+    history: tuple[tuple[Voice, str, int, bool], ...]
 
 
 class Conversation:
@@ -71,6 +85,24 @@ class Conversation:
         self._ordered_turn = NO_TURN  # the newest that holds nothing but such words: the dialog knows nothing of it
         self._said: list[Said] = []
         self._immediate: list[Action] = []
+
+    def memory(self) -> Memory | None:
+        """What there is to remember while nobody speaks, and nothing is about to be said; None at other times."""
+        busy = self._turn or self._replaced or self._to_say or self._ordered or self._puzzled or self.failed
+        if busy or self.ear.caller_has_floor or self._dialog.state is State.NEW:
+            return None
+        entries = tuple((e.voice, e.text, int(e.turn), e.cut) for e in self.history.last(MEMORY_ENTRIES))
+        turns = int(self._newest_turn), int(self._ordered_turn)
+        return Memory(self._dialog.memory, self._elapsed_s, self._quiet_s, *turns, entries)
+
+    def recall(self, memory: Memory) -> None:
+        """Go on where another conversation was. Raises ValueError when that was of another agent."""
+        self._dialog.recall(memory.dialog)
+        self._phrases = self._dialog.expected
+        self._elapsed_s, self._quiet_s = memory.elapsed_s, memory.quiet_s
+        self._newest_turn, self._ordered_turn = TurnId(memory.newest_turn), TurnId(memory.ordered_turn)
+        for voice, text, turn, cut in memory.history:
+            self.history.add(Entry(voice, text, TurnId(turn), cut))
 
     def listen(self, given: StepInput) -> None:
         """Take one chunk: what was heard of the agent, the keys, the caller's sound."""

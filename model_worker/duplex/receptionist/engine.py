@@ -4,13 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from model_worker.dialog.agent import Agent, VoiceStyle
 from model_worker.dialog.prompts import menu_prompt
-from model_worker.duplex.receptionist.conversation import INPUT_RATE_HZ, Conversation
+from model_worker.duplex.receptionist.conversation import INPUT_RATE_HZ, Conversation, Memory
 from model_worker.duplex.receptionist.ear import Ear
 from model_worker.duplex.receptionist.voice import OUTPUT_RATE_HZ, VoiceBox, parts_of
 from model_worker.seams import (
     Asr,
+    BadSnapshotError,
     CallSpec,
     Capabilities,
     StepInput,
@@ -102,6 +105,24 @@ class ReceptionistEngine:
         ear = Ear(call, self._vad(), self._asr)
         self._calls[call] = Conversation(agent, ear, self._voices[agent.voice].render, self._policy.reject_below)
         return agent.overlap.rules()
+
+    def snapshot(self, call: CallId) -> bytes | None:
+        """Where the dialog is, while nobody speaks."""
+        conversation = self._serving(call)
+        memory = None if conversation is None else conversation.memory()
+        return None if memory is None else msgspec.msgpack.encode(memory)
+
+    def restore(self, call: CallId, spec: CallSpec, state: bytes) -> OverlapRules:
+        """As ``open``, and be where ``snapshot`` was. Raises UnknownAgentError and BadSnapshotError."""
+        rules = self.open(call, spec)
+        try:
+            self._calls[call].recall(msgspec.msgpack.decode(state, type=Memory))
+        except (
+            ValueError
+        ) as error:  # msgspec's and pydantic's are such; their texts quote the call
+            self.close(call)
+            raise BadSnapshotError(f"not a snapshot of agent {spec.agent!r}: {type(error).__name__}") from None
+        return rules
 
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
         """Decide on one chunk of each call."""

@@ -34,6 +34,10 @@ class History:
                 self._entries[position] = replace(self._entries[position], text=heard_text, cut=True)
                 return
 
+    def last(self, count: int) -> list[Entry]:
+        """At most ``count`` of the newest entries, oldest first."""
+        return list(self._entries)[-count:]
+
     def as_dicts(self) -> list[dict[str, Any]]:
         """Oldest first, as ``Engine.history`` gives them."""
         return [

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from model_worker.seams import CallSpec, Capabilities, Speech, StepInput, StepOutput, UnknownAgentError
+from model_worker.seams import BadSnapshotError, CallSpec, Capabilities, Speech, StepInput, StepOutput, UnknownAgentError
 from wire.audio.codecs import Codec
-from wire.bus.seam import BusStats, BusUnavailableError, Deliver, Lease, WorkerAdvert
+from wire.bus.seam import ANYTHING, BusStats, BusUnavailableError, Deliver, Lease, Wish, WorkerAdvert
 from wire.ids import NO_TURN, CallId, GatewayId, TurnId, WorkerId
 from wire.messages import (
     AnyMessage,
@@ -145,6 +145,12 @@ class FakeEngine:
         self.opened.append(call)
         return self.rules
 
+    def snapshot(self, call: CallId) -> bytes | None:
+        return None
+
+    def restore(self, call: CallId, spec: CallSpec, state: bytes) -> OverlapRules | None:
+        raise BadSnapshotError("this engine takes none")
+
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
         self.on_step(inputs)
         self.batches.append([given.call for given in inputs])
@@ -179,6 +185,9 @@ class FakeBus:
     def send(self, to: WorkerId | GatewayId, message: AnyMessage) -> None:
         self.sent.append((to, message))
         self._tell = asyncio.ensure_future(self._notify())
+
+    def away_s(self) -> float:
+        return 0.0
 
     async def start(self, deliver: Deliver) -> None:
         self._deliver = deliver
@@ -220,10 +229,10 @@ class FakePlacement:
             raise BusUnavailableError("away")
         self.withdrawn.append(worker)
 
-    async def lease(self, call: CallId, ttl_s: float, agent: str = "") -> Lease | None:
+    async def lease(self, call: CallId, ttl_s: float, wish: Wish = ANYTHING) -> Lease | None:
         raise AssertionError("a worker leases nothing")
 
-    async def renew(self, calls: Iterable[CallId], ttl_s: float) -> None:
+    async def renew(self, calls: Iterable[CallId], ttl_s: float) -> list[CallId]:
         raise AssertionError("a worker renews nothing")
 
     async def release(self, call: CallId) -> None:

@@ -14,6 +14,7 @@ from model_worker.app import run_worker, serving
 from model_worker.config import WorkerConfig, load_worker_config
 from tests.model_worker.host.fakes import GATEWAY, Caller
 from wire.bus.local import LocalHub
+from wire.bus.seam import Wish
 from wire.ids import CallId
 from wire.messages import AnyMessage, Decision
 from wire.settings import ConfigError
@@ -34,7 +35,7 @@ async def test_a_gateway_finds_the_worker_and_gets_its_decisions(hub: LocalHub, 
     decisions: asyncio.Queue[AnyMessage] = asyncio.Queue()
     await gateway.start(lambda message, _lag_s: decisions.put_nowait(message))
     async with serving(config, hub.open(config.worker_id)) as worker:
-        lease = await hub.placement.lease(CallId("call-1"), 10.0, "front-desk")
+        lease = await hub.placement.lease(CallId("call-1"), 10.0, Wish(agent="front-desk"))
         assert lease is not None
         assert (lease.worker, lease.engine, lease.chunk_ms) == (worker.worker, "scripted", 400)
         caller = Caller()

@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.wire.bus.conftest import Carrier
-from wire.bus.seam import Lease, Placement, WorkerAdvert
+from wire.bus.seam import Lease, Placement, Wish, WorkerAdvert
 from wire.ids import CallId, WorkerId
 
 TTL_S = 30.0
@@ -14,7 +14,7 @@ def advert(worker: str, slots: int, agents: tuple[str, ...] = ()) -> WorkerAdver
 
 
 async def lease(placement: Placement, call: str, agent: str = "") -> str | None:
-    held = await placement.lease(CallId(call), TTL_S, agent)
+    held = await placement.lease(CallId(call), TTL_S, Wish(agent=agent))
     return held.worker if held else None
 
 

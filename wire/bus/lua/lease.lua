@@ -1,7 +1,7 @@
 -- Hold a slot for a call. Returns {worker, advert} or nothing when all slots are taken.
--- KEYS: heartbeats, adverts, call leases.  ARGV: prefix of the lease sets, call, ttl in seconds, agent ('' = any).
+-- KEYS: heartbeats, adverts, call leases.  ARGV: prefix of the lease sets, call, ttl in seconds, wish (JSON).
 local heartbeats, adverts, calls = KEYS[1], KEYS[2], KEYS[3]
-local prefix, call, ttl_s, agent = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local prefix, call, ttl_s, wish = ARGV[1], ARGV[2], tonumber(ARGV[3]), cjson.decode(ARGV[4])
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 
@@ -25,14 +25,18 @@ for i = 1, #listed, 2 do
   end
 end
 
+local held = redis.call('HGET', calls, call)
+
 local function hold(worker, advert)
+  if held and held ~= worker then
+    redis.call('ZREM', prefix .. held, call)
+  end
   redis.call('ZADD', prefix .. worker, now + ttl_s, call)
   redis.call('HSET', calls, call, worker)
   return {worker, advert}
 end
 
-local held = redis.call('HGET', calls, call)
-if held then
+if held and held ~= wish.instead_of then
   local alive_until = redis.call('ZSCORE', heartbeats, held)
   local advert = redis.call('HGET', adverts, held)
   if alive_until and tonumber(alive_until) > now and advert then
@@ -40,20 +44,43 @@ if held then
   end
   redis.call('ZREM', prefix .. held, call)
   redis.call('HDEL', calls, call)
+  held = false
+end
+if wish.suspect then
+  redis.call('ZADD', heartbeats, 'XX', 0, wish.instead_of)
 end
 
-local best, best_advert, best_free = nil, nil, 0
+-- An empty list means any; so does an empty wish.
+local function among(list, wanted)
+  if wanted == '' or #list == 0 then
+    return true
+  end
+  for _, one in ipairs(list) do
+    if one == wanted then
+      return true
+    end
+  end
+  return false
+end
+
+local function will_do(offer)
+  return among(offer.agents, wish.agent)
+    and among(offer.languages, wish.language)
+    and (wish.engine == '' or wish.engine == offer.engine)
+    and (wish.chunk_ms == 0 or wish.chunk_ms == offer.chunk_ms)
+    and (wish.first_chunk_ms == 0 or wish.first_chunk_ms == offer.first_chunk_ms)
+end
+
+local best, best_advert, best_free, best_near = nil, nil, 0, false
 for _, worker in ipairs(live) do
-  local advert = redis.call('HGET', adverts, worker)
+  local advert = worker ~= wish.instead_of and redis.call('HGET', adverts, worker)
   if advert then
     local offer = cjson.decode(advert)
-    local plays = agent == '' or #offer.agents == 0
-    for _, name in ipairs(offer.agents) do
-      plays = plays or name == agent
-    end
     local free = offer.slots - redis.call('ZCARD', prefix .. worker)
-    if plays and free > best_free then
-      best, best_advert, best_free = worker, advert, free
+    local near = wish.zone ~= '' and wish.zone == offer.zone
+    local better = near == best_near and free > best_free or near and not best_near
+    if free > 0 and better and will_do(offer) then
+      best, best_advert, best_free, best_near = worker, advert, free, near
     end
   end
 end
