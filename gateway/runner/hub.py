@@ -35,6 +35,7 @@ AFTER_CALL_S = 1.0  # from the end of the last stream to Twilio's question what 
 WATCH_EVERY_S = 0.1
 AWAY_AFTER_S = 0.25  # a server answers within milliseconds; what it owes longer it owes because it is away
 SEEK_EVERY_S = 0.2
+HAND_OVER_EVERY_S = 0.02  # calls of a worker that drains are moved one by one: no replay waits for another
 SETUP_WAIT_S = 4.0  # new calls wait for a failover of Redis, which takes three seconds; callers hear it ring
 RENEW_EVERY_S = 5.0  # three renewals may be lost before a lease runs out
 MAX_RECORDS = 256
@@ -81,6 +82,7 @@ class CallHub:
         self._zone = zone
         self._watch = WorkerWatch()
         self._bus_away = False
+        self._hand_over = asyncio.Lock()
         self._sessions: dict[CallId, CallSession] = {}
         self._dialling: set[CallId] = set()
         self._held: set[CallId] = set()
@@ -319,6 +321,9 @@ class CallHub:
             suspect=reason == "silent",
         )
         log.warning("call.seeks_worker", call=call.id, worker=call.worker, reason=reason)
+        if reason == "draining":
+            async with self._hand_over:
+                await asyncio.sleep(HAND_OVER_EVERY_S)
         while call.seeking and not call.ended:
             lease = None if self._bus_away else await self._lease(call.id, wish)
             if lease is not None and call.seeking and not call.ended:

@@ -8,13 +8,18 @@ from typing import Any
 
 import click
 
-from load_tests.chaos import worker_faults
+from load_tests.chaos import redis_faults, worker_faults
 from load_tests.command import CONTEXT, end_cleanly_when_told
 
 FAULTS: dict[str, Callable[[int, int], Coroutine[Any, Any, dict[str, Any]]]] = {
     "worker-killed": worker_faults.kill,
     "worker-frozen": worker_faults.freeze,
     "workers-replaced": worker_faults.rolling,
+    "redis-killed": redis_faults.killed,
+    "redis-killed-chunk-by-chunk": redis_faults.killed_chunk_by_chunk,
+    "redis-paused": redis_faults.paused,
+    "redis-frozen": redis_faults.frozen,
+    "redis-full": redis_faults.full,
 }
 
 

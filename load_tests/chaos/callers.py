@@ -38,6 +38,8 @@ class Heard:
     record: dict[str, Any] = field(default_factory=dict)
     trouble: str = ""
     """Why the call did not come about, or ended before the caller hung up."""
+    set_up_s: float = 0.0
+    """From dialling to the media stream, or to the refusal."""
 
     @property
     def live_to_the_end(self) -> bool:
@@ -46,17 +48,18 @@ class Heard:
 
 async def listen(fleet: Fleet, gateway: Member, seconds: float) -> Heard:
     """One caller who says nothing and hangs up after ``seconds``."""
-    tape = ClockedTape()
+    tape, dialled_at = ClockedTape(), asyncio.get_running_loop().time()
     scene = Scene("chaos", NUMBER, (), limit_s=seconds)
     call = TwilioScene(Addresses(gateway.url, None, fleet.auth_token), fleet.api_token, scene, tape)
     try:
         result = await call.run(tape)
     except Exception as error:  # a call that fails is a finding
-        return Heard(tape, trouble=str(error) or type(error).__name__)
+        set_up_s = asyncio.get_running_loop().time() - dialled_at
+        return Heard(tape, trouble=str(error) or type(error).__name__, set_up_s=set_up_s)
     trouble = (
         "" if result.ended_by == "limit" else f"ended by {result.ended_by} after {len(tape.heard) * FRAME_S:.1f} s"
     )
-    return Heard(tape, result.record, trouble)
+    return Heard(tape, result.record, trouble, tape.began_at - dialled_at)
 
 
 class Crowd:
