@@ -208,6 +208,11 @@ class AgentVoice:
         generated = 0 if playout.ledger is None else playout.ledger.generated
         return NewestTurn(self.newest_turn, generated, self.takes(self.newest_turn), playout.checksum)
 
+    def heard_so_far(self, now: float) -> str:
+        """What was heard of the open turn by now, in words."""
+        ledger = self._playout.advance(now)
+        return self._spans.split(ledger.played, ledger.generated).heard
+
     def next_deadline(self) -> float | None:
         """When ``handle_deadline`` has something to do."""
         if not self.speaking:

@@ -31,6 +31,7 @@ from gateway.runner.hub import CallHub
 from gateway.runner.keeper import CallKeeper
 from gateway.runner.outbound import DialOrder, Fault, NotDialledError
 from gateway.runner.recording import RecordingWriter, find_recording
+from gateway.runner.state_keeper import StateKeeper
 from gateway.sdp.formats import MediaCodec
 from gateway.transports.front_door import FrontDoor, one_request
 from gateway.transports.sip_door import SipDoor
@@ -47,6 +48,7 @@ from gateway.web.tokens import PageTokens
 from gateway.web.whip import Whip
 from wire.audio.codecs import Codec
 from wire.bus.archive import CallArchive
+from wire.bus.call_states import CallStates, LocalStates
 from wire.bus.seam import Bus, OneTimeTokens, Placement
 from wire.ids import CallId, GatewayId
 from wire.settings import ConfigError
@@ -73,9 +75,12 @@ class Gateway:
         sip: SipConfig | None = None,
         webrtc: WebRtcConfig | None = None,
         archive: CallArchive | None = None,
+        states: CallStates | None = None,
     ) -> None:
-        """``archive`` keeps calls that are over for the console."""
+        """``archive`` keeps calls that are over for the console, ``states`` those that live for other gateways."""
         self._config = config
+        self._call_states = states or LocalStates()
+        self._state_keeper: StateKeeper | None = None
         self._archive = archive
         self._keeper: CallKeeper | None = None
         self._sip_config = sip
@@ -126,7 +131,9 @@ class Gateway:
         metrics.show_kept(self._keeper.counts)
         self._feed = feed = LiveFeed(self._hub.records, self._hub.quality)
         self._hub.observers.append(feed.observe)
-        hooks = TwilioHooks(config, self._hub, self._tokens, metrics, self.base_url)
+        self._state_keeper = StateKeeper(self._call_states, self._hub.live)
+        self._hub.observers.append(self._state_keeper.observe)
+        hooks = TwilioHooks(config, self._hub, self._tokens, self._state_keeper, metrics, self.base_url)
         token = BearerToken(config.api_token.get_secret_value())
         pages = Pages(read_static())
         operations = Operations(self._hub, registry, token, self.base_url, pages if self._webrtc_config else None)
@@ -149,6 +156,7 @@ class Gateway:
         assert http_server is not None, "a runner that was set up has its server"
         await self._hub.start()
         self._keeper.start()
+        self._state_keeper.start()
         if self._sip_config is not None:
             self.sip = SipDoor(self._sip_config, config.agent, self._hub, metrics)
             await self.sip.start()
@@ -184,6 +192,8 @@ class Gateway:
             await self._http.cleanup()
         if self._keeper is not None:
             await self._keeper.close()
+        if self._state_keeper is not None:
+            await self._state_keeper.close()
         if self._decision_log is not None:
             self._decision_log.close()
         log.info("gateway.stopped")
@@ -266,13 +276,14 @@ async def run_gateway(
     sip: SipConfig | None = None,
     webrtc: WebRtcConfig | None = None,
     archive: CallArchive | None = None,
+    states: CallStates | None = None,
     on_ready: Callable[[Gateway], None] = lambda gateway: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the drain.
 
     ``on_ready`` is told once calls are taken.
     """
-    gateway = Gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive)
+    gateway = Gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive, states=states)
     await gateway.start()
     on_ready(gateway)
     gc.collect()

@@ -44,6 +44,7 @@ from gateway.events import (
     WorkerSaid,
     is_keys,
 )
+from gateway.resumption import VERSION, Resumption
 from gateway.seams import CallSetup
 from gateway.serving import Patience, Serving
 from gateway.turn.chunk_speech import ChunkSpeech
@@ -117,7 +118,9 @@ class Call:
         limits: CallLimits | None = None,
         rules: OverlapRules | None = None,
         echo: EchoGuard | None = None,
+        resumed: Resumption | None = None,
     ) -> None:
+        """``resumed``: what is known of the call from the gateway that had it before."""
         self.id = lease.call
         self.setup = setup
         self.ended = False
@@ -144,7 +147,11 @@ class Call:
             Patience(self._limits.patience_s, self._limits.away_patience_s),
             self._limits.log_s,
             self._effects.append,
+            resumed,
         )
+        self._turn_text = ""
+        if resumed is not None:
+            self._resume(resumed, now)
 
     @property
     def epoch(self) -> int:
@@ -160,6 +167,37 @@ class Call:
     def seeking(self) -> bool:
         """Whether another worker is wanted."""
         return self._serving.seeking
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a turn of the agent is open."""
+        return self._voice.speaking
+
+    def resumption(self, now: float) -> Resumption:
+        """What another gateway would need to go on with the call."""
+        setup, unsaid = self.setup, ""
+        if self._voice.speaking:
+            heard = len(self._voice.heard_so_far(now).split())
+            unsaid = " ".join(self._turn_text.split()[heard:])
+        return Resumption(
+            VERSION,
+            self._serving.epoch,
+            self._voice.newest_turn,
+            self._serving.state,
+            self._recap.lines,
+            unsaid,
+            setup.agent,
+            setup.caller,
+            setup.callee,
+            dict(setup.variables),
+        )
+
+    def _resume(self, resumed: Resumption, now: float) -> None:
+        """Go on with the words that the caller had not heard when the other gateway went away."""
+        self._voice.newest_turn = TurnId(resumed.turn)
+        for line in resumed.said:
+            self._recap.add(line.voice, line.text)
+        self._say(resumed.unsaid, now)
 
     @property
     def wanted_bytes(self) -> int:
@@ -306,6 +344,8 @@ class Call:
                 self._serving.told()
                 if message.voice is Voice.CALLER:
                     self._recap.add(message.voice, message.text)
+                else:
+                    self._turn_text = message.text
                 self._effects.append(NoteTranscript(message, now - self._started_at))
             case ToolCall():
                 self._serving.told()

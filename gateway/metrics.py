@@ -149,6 +149,12 @@ class GatewayMetrics:
             ["reason"],
             registry=registry,
         )
+        self.calls_resumed = Counter(
+            "twowire_gateway_calls_resumed",
+            "Calls that came back after their leg, or the gateway that had them, was gone.",
+            ["door"],
+            registry=registry,
+        )
         self.takeover = Histogram(
             "twowire_gateway_takeover_seconds",
             "From a worker being given up to another one having the call.",

@@ -34,6 +34,8 @@ class CallSetup:
     """Untrusted words from outside."""
     echoes: bool = False
     """The line may send back what it plays: a telephone. Browsers cancel their echo themselves."""
+    returns: bool = False
+    """When this gateway is gone, the leg comes back to another one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from gateway.effects import Effect, NoteDropped, NoteMissing, NoteMoved, SeekWorker, SendAgain, SendUp
+from gateway.resumption import Resumption
 from gateway.seams import CallSetup
 from gateway.turn.chunk_log import ChunkLog
 from gateway.turn.ledger import NewestTurn
 from wire.bus.seam import Lease
-from wire.ids import CallId, GatewayId
+from wire.ids import CallId, GatewayId, TurnId
 from wire.messages import AudioChunk, CallClosed, CallOpened, Decision, Dtmf, Line, Past, Say, Snapshot, TurnCancelled
 
 MAX_UNDECIDED = 256  # chunks whose decision is awaited; older ones count as missing
@@ -52,9 +53,10 @@ class Serving:
         patience: Patience,
         log_s: float,
         emit: Callable[[Effect], None],
+        resumed: Resumption | None = None,
     ) -> None:
-        """``log_s``: how much of the call can be replayed."""
-        self.epoch = 0
+        """``log_s``: how much of the call can be replayed. ``resumed``: another gateway had the call before."""
+        self.epoch = 0 if resumed is None else resumed.epoch + 1
         self.worker = lease.worker
         self.seeking = False
         """True while another worker is wanted."""
@@ -68,7 +70,8 @@ class Serving:
         chunk_s = lease.chunk_ms / 1_000
         self._lost_after_s = MISSED_DEADLINES * max(chunk_s, MIN_DEADLINE_S)
         self._log = ChunkLog(round(log_s / chunk_s))
-        self._state = b""
+        self.state = b""
+        """The worker's newest snapshot."""
         self._state_ends_at = 0  # the first chunk that the snapshot does not hold
         self._seq = 0
         self._undecided: deque[tuple[int, float]] = deque()  # (chunk index, complete at), oldest first
@@ -80,7 +83,11 @@ class Serving:
         self._seeks_because = ""
         self._away_since: float | None = None
         self._moves: deque[float] = deque(maxlen=MAX_MOVES)
-        self._open(None)
+        past = None
+        if resumed is not None:
+            self.state = resumed.state
+            past = Past(0, turn=TurnId(resumed.turn), state=resumed.state, exact=False, said=resumed.said)
+        self._open(past)
 
     @property
     def undecided(self) -> int:
@@ -129,7 +136,7 @@ class Serving:
         if snapshot.index >= self._decided_below:
             self._emit(NoteDropped("unexpected_snapshot"))
             return
-        self._state = snapshot.state
+        self.state = snapshot.state
         self._state_ends_at = snapshot.index + 1
         self._log.forget(snapshot.index)
 
@@ -173,7 +180,7 @@ class Serving:
                 newest.generated,
                 newest.open,
                 newest.checksum,
-                self._state,
+                self.state,
                 exact,
                 said,
             )

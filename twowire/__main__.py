@@ -143,6 +143,7 @@ def serve(**settings: Any) -> None:
     from gateway.config.sip import load_sip
     from gateway.config.webrtc import load_webrtc
     from wire.bus.redis_archive import RedisArchive
+    from wire.bus.redis_states import RedisStates
     from wire.bus.redis_streams import Side, open_redis
     from wire.bus.seam import BusUnavailableError
     from wire.ids import GatewayId
@@ -153,7 +154,8 @@ def serve(**settings: Any) -> None:
         bus, placement, tokens = open_redis(config.redis_url, GatewayId(config.gateway_id), Side.GATEWAY)
         retention_s = config.archive_retention_s
         archive = RedisArchive(config.redis_url, config.gateway_id, retention_s) if retention_s else None
-        await run_gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive)
+        states = RedisStates(config.redis_url, config.gateway_id)
+        await run_gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive, states=states)
 
     try:
         config = load_config(**settings)

@@ -44,3 +44,8 @@ def spent_token(nonce: str) -> str:
 def past_call(call: CallId | str) -> str:
     """Hash with a time to live: ``summary`` and ``story`` of a call that is over."""
     return f"{_PREFIX}:past:{call}"
+
+
+def live_call(call: CallId | str) -> str:
+    """String with a time to live: what a gateway needs to go on with a call of another one."""
+    return f"{_PREFIX}:live:{call}"

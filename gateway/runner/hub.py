@@ -15,6 +15,7 @@ from gateway.echo.guard import EchoGuard
 from gateway.effects import NoteDecision
 from gateway.events import BusAway, BusBack, CallEvent, GatewayStopping, Moved, WorkerGone, WorkerSaid
 from gateway.metrics import GatewayMetrics
+from gateway.resumption import Resumption
 from gateway.runner.record import CallRecord
 from gateway.runner.session import CallSession, Observer
 from gateway.runner.ticker import Ticker
@@ -207,8 +208,12 @@ class CallHub:
         if not (self._sessions or self._dialling or self._held):
             self._empty.set()
 
-    def attach(self, lease: Lease, setup: CallSetup, leg: Leg) -> CallSession:
-        """The leg of an admitted call has media: the call begins."""
+    def live(self, call: CallId) -> CallSession | None:
+        """A live call; None when there is none of that name."""
+        return self._sessions.get(call)
+
+    def attach(self, lease: Lease, setup: CallSetup, leg: Leg, resumed: Resumption | None = None) -> CallSession:
+        """The leg of an admitted call has media: the call begins, or goes on here."""
         assert lease.call not in self._sessions, "a live call has its leg"
         record = CallRecord(lease.call, setup, lease.worker, lease.engine, started_unix_s=time())
         if lease.call in self._dialling:
@@ -216,7 +221,7 @@ class CallHub:
             record.direction = self.records[lease.call].direction
         echo = self._echo_guard(setup.codec) if self._echo_guard is not None and setup.echoes else None
         session = CallSession(
-            Call(lease, self._gateway, setup, monotonic(), self._limits, echo=echo),
+            Call(lease, self._gateway, setup, monotonic(), self._limits, echo=echo, resumed=resumed),
             leg,
             record,
             self._metrics,
@@ -233,7 +238,15 @@ class CallHub:
         self._metrics.calls_active.set(len(self._sessions))
         self._empty.clear()
         self.ticker.add(self._on_tick, first=True)  # what it puts into a leg leaves with this tick
-        log.info("call.started", call=lease.call, door=setup.door, worker=lease.worker, caller=Pii(setup.caller))
+        if resumed is not None:
+            self._metrics.calls_resumed.labels(setup.door).inc()
+        log.info(
+            "call.started" if resumed is None else "call.resumed",
+            call=lease.call,
+            door=setup.door,
+            worker=lease.worker,
+            caller=Pii(setup.caller),
+        )
         session.start()
         return session
 

@@ -9,9 +9,12 @@ from aiohttp import web
 from picows import WSListener, WSUpgradeRequest
 
 from gateway.config import GatewayConfig
+from gateway.events import LegEnded
 from gateway.metrics import GatewayMetrics
+from gateway.resumption import Resumption
 from gateway.runner.hub import CallHub, NoSlotError
 from gateway.runner.session import CallSession
+from gateway.runner.state_keeper import LEG_BROKE, StateKeeper
 from gateway.seams import CallSetup, Leg
 from gateway.transports.front_door import MEDIA_PATH
 from gateway.transports.twilio_leg import TWILIO_PLAYOUT
@@ -29,6 +32,7 @@ log = structlog.get_logger()
 VOICE_PATH = "/twilio/voice"
 AFTER_PATH = "/twilio/after"
 MAX_PENDING = 10_000  # admitted calls whose stream has not come; each lasts a minute at most
+_OVER = frozenset({"completed", "canceled", "failed", "busy", "no-answer"})
 _CALL_SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -36,18 +40,26 @@ class TwilioHooks:
     """Answers ``/twilio/voice`` and ``/twilio/after``, and decides on media sockets."""
 
     def __init__(
-        self, config: GatewayConfig, hub: CallHub, tokens: OneTimeTokens, metrics: GatewayMetrics, base_url: str
+        self,
+        config: GatewayConfig,
+        hub: CallHub,
+        tokens: OneTimeTokens,
+        states: StateKeeper,
+        metrics: GatewayMetrics,
+        base_url: str,
     ) -> None:
         auth_token = config.twilio_auth_token.get_secret_value()
         self._agent = config.agent
         self._hub = hub
         self._tokens = tokens
+        self._states = states
         self._metrics = metrics
         self._base_url = base_url
         self._stream_url = "ws" + base_url.removeprefix("http") + MEDIA_PATH
         self._signatures = SignatureChecker(auth_token)
         self._mint = TokenMint(auth_token)
-        self._pending: dict[CallId, tuple[float, CallSetup]] = {}  # until the stream comes; oldest first
+        self._pending: dict[CallId, tuple[float, CallSetup, Resumption | None]] = {}
+        """Calls whose stream has not come yet, oldest first."""
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post(VOICE_PATH, self._voice), web.post(AFTER_PATH, self._after)]
@@ -69,18 +81,42 @@ class TwilioHooks:
             await self._hub.admit(call, self._agent, door="twilio")
         except NoSlotError:
             return _twiml(twiml.reject_busy())
-        self._remember(call, params)
+        self._remember(call, self._setup(params.get("From", ""), params.get("To", "")))
+        return self._connect(call)
+
+    def _connect(self, call: CallId) -> web.Response:
         token = self._mint.mint(call, secrets.token_urlsafe(16), time.time())
         return _twiml(twiml.connect_stream(self._stream_url, token, self._base_url + AFTER_PATH))
 
     async def _after(self, request: web.Request) -> web.Response:
-        """The stream has ended, Twilio asks what comes next."""
+        """The stream has ended, Twilio asks what comes next. A call that was not over goes on, whoever had it."""
         params = await self._signed_params(request, AFTER_PATH)
-        record = self._hub.records.get(CallId(params.get("CallSid", "")))
-        action, arguments = ("hangup", {}) if record is None else record.after
+        call = CallId(params.get("CallSid", ""))
+        record = self._hub.records.get(call)
         if "RecordingUrl" in params:  # <Record> asks this document again once the message is taken
-            action, arguments = "hangup", {}
-        return _twiml(twiml.after_call(action, arguments))
+            return _twiml(twiml.after_call("hangup", {}))
+        if record is not None and record.state == "ended" and record.outcome not in LEG_BROKE:
+            return _twiml(twiml.after_call(*record.after))
+        try:
+            left = await self._states.recall(call)
+        except BusUnavailableError:
+            left = None
+        if left is None or params.get("CallStatus") in _OVER:
+            return _twiml(twiml.after_call("hangup", {}))
+        if left.after is not None:
+            return _twiml(twiml.after_call(*left.after))
+        return await self._come_back(call, left)
+
+    async def _come_back(self, call: CallId, left: Resumption) -> web.Response:
+        """The stream broke, or the gateway behind it: connect the caller again."""
+        if self._hub.draining:
+            return _twiml(twiml.ask_again(self._base_url + AFTER_PATH))  # of a gateway that takes calls
+        try:
+            await self._hub.admit(call, left.agent, door="twilio")
+        except NoSlotError:
+            return _twiml(twiml.after_call("failed", {}))
+        self._remember(call, self._setup(left.caller, left.callee), left)
+        return self._connect(call)
 
     async def _signed_params(self, request: web.Request, path: str) -> dict[str, str]:
         """The form of a request that Twilio signed. Raises HTTPForbidden, before any other work is done."""
@@ -97,18 +133,18 @@ class TwilioHooks:
             raise web.HTTPForbidden(text="signature does not match\n")
         return params
 
-    def _remember(self, call: CallId, params: dict[str, str]) -> None:
+    def _remember(self, call: CallId, setup: CallSetup, resumed: Resumption | None = None) -> None:
         now = time.monotonic()
         self._pending.pop(call, None)
         while self._pending:
-            oldest, (since, _) = next(iter(self._pending.items()))
+            oldest, (since, *_) = next(iter(self._pending.items()))
             if len(self._pending) < MAX_PENDING and now - since < TOKEN_TTL_S:
                 break
             del self._pending[oldest]
-        self._pending[call] = now, self._setup(params.get("From", ""), params.get("To", ""))
+        self._pending[call] = now, setup, resumed
 
     def _setup(self, caller: str, callee: str) -> CallSetup:
-        return CallSetup("twilio", CODEC, TWILIO_PLAYOUT, self._agent, caller, callee, echoes=True)
+        return CallSetup("twilio", CODEC, TWILIO_PLAYOUT, self._agent, caller, callee, echoes=True, returns=True)
 
     async def _begin(self, started: StreamStarted, leg: Leg) -> CallSession:
         call = CallId(started.call_sid)
@@ -121,15 +157,27 @@ class TwilioHooks:
             fresh = await self._tokens.spend(claims.nonce, ttl_s=2 * TOKEN_TTL_S)
             if not fresh:
                 raise StreamRefusedError("token_replayed")
-            lease = await self._hub.confirm(call, self._agent, door="twilio")
+            setup, resumed = await self._expected(call)
+            lease = await self._hub.confirm(call, setup.agent, door="twilio")
         except BusUnavailableError:
             raise StreamRefusedError("bus_unavailable") from None
         except NoSlotError as error:
             raise StreamRefusedError(error.reason) from None
+        if resumed is not None:
+            self._hub.post(call, LegEnded("leg_lost"))  # a stream that broke, and that we have not missed yet
         if self._hub.is_live(call):  # asked last: nothing can come between this and the attachment
             raise StreamRefusedError("call_is_live")
-        _, setup = self._pending.pop(call, (0.0, self._setup("", "")))  # another gateway may have answered the webhook
-        return self._hub.attach(lease, setup, leg)
+        return self._hub.attach(lease, setup, leg, resumed)
+
+    async def _expected(self, call: CallId) -> tuple[CallSetup, Resumption | None]:
+        """Who calls, and what was before: as the webhook told, which another gateway may have answered."""
+        pending = self._pending.pop(call, None)
+        if pending is not None:
+            return pending[1:]
+        left = None if self._hub.is_live(call) else await self._states.recall(call)
+        if left is None or left.after is not None:
+            return self._setup("", ""), None
+        return self._setup(left.caller, left.callee), left
 
 
 def _twiml(text: str) -> web.Response:

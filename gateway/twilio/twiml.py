@@ -14,6 +14,14 @@ def connect_stream(stream_url: str, token: str, after_url: str) -> str:
     return str(response)
 
 
+def ask_again(after_url: str) -> str:
+    """Have ``after_url`` asked once more in a second: another gateway will answer then."""
+    response = VoiceResponse()
+    response.pause(length=1)
+    response.redirect(after_url, method="POST")
+    return str(response)
+
+
 def reject_busy() -> str:
     """Refuse before answering: the caller hears the busy tone and pays nothing."""
     response = VoiceResponse()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from load_tests.chaos import redis_faults, worker_faults
+from load_tests.chaos import gateway_faults, redis_faults, worker_faults
 from load_tests.command import CONTEXT, end_cleanly_when_told
 
 FAULTS: dict[str, Callable[[int, int], Coroutine[Any, Any, dict[str, Any]]]] = {
@@ -20,6 +20,8 @@ FAULTS: dict[str, Callable[[int, int], Coroutine[Any, Any, dict[str, Any]]]] = {
     "redis-paused": redis_faults.paused,
     "redis-frozen": redis_faults.frozen,
     "redis-full": redis_faults.full,
+    "gateway-told-to-leave": gateway_faults.told_to_leave,
+    "gateway-killed": gateway_faults.killed,
 }
 
 
