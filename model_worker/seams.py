@@ -34,6 +34,8 @@ class Capabilities:
     """How much of a call it remembers; None where that is unbounded."""
     languages: tuple[str, ...] = ("en",)
     licence_note: str = ""
+    chunks_per_step: int = 1
+    """How many chunks of one call a step may bring when the engine is behind; more than 1 where that is cheaper."""
     says_given_words: bool = False
     """It can be told what to say (``StepInput.say``)."""
 
@@ -130,9 +132,9 @@ class UnknownAgentError(Exception):
 class Engine(Protocol):
     """A duplex model serving many calls. Synchronous, without clock or tasks, one thread.
 
-    ``step`` gets the due chunk of every call that has one (a ragged batch) and returns one
-    output per input, in any order. A fault of one call is that call's: the engine answers for
-    the others.
+    ``step`` gets the due chunk of every call that has one (a ragged batch; up to ``chunks_per_step`` of a call that
+    is behind, in order) and returns one output per input, in any order. A fault of one call is that call's: the
+    engine answers for the others.
     """
 
     @property

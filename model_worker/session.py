@@ -153,6 +153,10 @@ class Session:
         self._cancelled.clear()
         return cancelled
 
+    def peek(self) -> DueChunk:
+        """The oldest waiting chunk, which stays. Ask only while there is a backlog."""
+        return self._due[0]
+
     def take(self) -> DueChunk:
         """The oldest waiting chunk. Ask only while there is a backlog."""
         due = self._due.popleft()

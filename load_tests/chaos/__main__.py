@@ -15,6 +15,8 @@ FAULTS: dict[str, Callable[[int, int], Coroutine[Any, Any, dict[str, Any]]]] = {
     "worker-killed": worker_faults.kill,
     "worker-frozen": worker_faults.freeze,
     "workers-replaced": worker_faults.rolling,
+    "worker-slow": worker_faults.slow,
+    "worker-slow-alone": worker_faults.slow_alone,
     "redis-killed": redis_faults.killed,
     "redis-killed-chunk-by-chunk": redis_faults.killed_chunk_by_chunk,
     "redis-paused": redis_faults.paused,

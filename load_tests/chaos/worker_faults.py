@@ -152,3 +152,59 @@ async def _replace_one(fleet: Fleet, victim: Member) -> None:
     victim.signal(signal.SIGTERM)
     await asyncio.to_thread(fleet.start_worker)
     await asyncio.sleep(2.5)
+
+
+SLOW_STEP_S, SLOW_STEPS = 0.8, 12
+"""Twice real time for ten seconds."""
+_QUICK_S = 0.4
+SLOW = f"slow: {{after_steps: 150, steps: {SLOW_STEPS}, step_time_s: {SLOW_STEP_S}}}\n" + SCRIPT
+
+
+async def slow(calls: int, rounds: int) -> dict[str, Any]:
+    """One of two workers takes twice real time for its steps."""
+    del rounds
+    with Fleet(FleetPlan(SCRIPT, workers=1, slots=calls)) as fleet:
+        await asyncio.to_thread(fleet.start_worker, SLOW)
+        heard = await _listen_through(fleet, calls)
+    return delays(heard)
+
+
+async def slow_alone(calls: int, rounds: int) -> dict[str, Any]:
+    """The only worker does: there is nowhere to move to."""
+    del rounds
+    with Fleet(FleetPlan(SLOW, workers=1, slots=calls)) as fleet:
+        heard = await _listen_through(fleet, calls)
+    return delays(heard)
+
+
+async def _listen_through(fleet: Fleet, calls: int) -> list[Heard]:
+    crowd = Crowd(fleet, calls, seconds=26.0)
+    await crowd.dial()
+    return await crowd.end()
+
+
+def delays(calls: Sequence[Heard]) -> dict[str, Any]:
+    """How far decisions fell behind the callers, and when they had caught up, on the clock of all calls."""
+    late: list[float] = []
+    backlog_s = 0.0
+    oldest_s = 0.0
+    for heard in calls:
+        decisions = heard.record.get("decisions", ())
+        events = [(one["at_s"] - one["age_s"], 0.4) for one in decisions] + [(one["at_s"], -0.4) for one in decisions]
+        owed_s = 0.0
+        for _, change_s in sorted(events):
+            owed_s += change_s
+            backlog_s = max(backlog_s, owed_s)
+        oldest_s = max([oldest_s, *(one["age_s"] for one in decisions)])
+        late += [_unix(heard, one["at_s"]) for one in decisions if one["age_s"] > _QUICK_S]
+    slow_until = min(late) + SLOW_STEPS * SLOW_STEP_S if late else 0.0
+    return {
+        "calls": len(calls),
+        "lost_calls": [heard.trouble for heard in calls if not heard.live_to_the_end],
+        "undecided_chunks_worst_call": max(map(undecided_chunks, calls), default=None),
+        "moves": sum(len(heard.record.get("moves", ())) for heard in calls),
+        "owed_at_most_s": round(backlog_s, 2),
+        "oldest_decision_s": round(oldest_s, 2),
+        "late_for_s": round(max(late) - min(late), 2) if late else 0.0,
+        "recovered_after_s": round(max(0.0, max(late) - slow_until), 2) if late else 0.0,
+    }

@@ -108,6 +108,14 @@ class Behaviour(_Strict):
     """What it makes of callers who sound over it, by the number they call from; of others it has no opinion."""
 
 
+class Slow(_Strict):
+    """Some steps that take longer: ``steps`` of them after the first ``after_steps``."""
+
+    after_steps: int = Field(ge=0)
+    steps: int = Field(gt=0)
+    step_time_s: float = Field(gt=0, le=60)
+
+
 class Script(_Strict):
     """All agents of a scripted engine. Without a ``default``, other names are unknown agents."""
 
@@ -116,6 +124,7 @@ class Script(_Strict):
     sessions: int = Field(default=1_000, gt=0)
     step_time_s: float = Field(default=0.0, ge=0, le=60, description="how long a step takes, whatever its batch")
     step_time_per_call_s: float = Field(default=0.0, ge=0, le=60, description="what each call of the batch adds to it")
+    slow: Slow | None = None
     default: Behaviour | None = None
     agents: dict[str, Behaviour] = {}
 

@@ -70,6 +70,7 @@ class _Turn:
 
 TOLERANCE_S = 0.002  # the ledger counts in samples of the codec and rounds
 MAX_HISTORY = 200  # turns of one call
+CHUNKS_PER_STEP = 8  # its step takes the same time, whatever is in it
 SNAPSHOT_HISTORY = 4  # the last of them may still be interrupted
 
 
@@ -121,6 +122,7 @@ class ScriptedEngine:
         self._script = script
         self._sleep = sleep
         self._calls: dict[CallId, _Call] = {}
+        self._steps = 0
         self._capabilities = Capabilities(
             engine="scripted",
             chunk_ms=script.chunk_ms,
@@ -131,6 +133,7 @@ class ScriptedEngine:
             hears_while_speaking=True,
             sessions=script.sessions,
             licence_note="ours, no weights",
+            chunks_per_step=CHUNKS_PER_STEP,
             says_given_words=True,
         )
 
@@ -173,6 +176,10 @@ class ScriptedEngine:
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
         """Decide on one chunk of each call."""
         step_s = self._script.step_time_s + self._script.step_time_per_call_s * len(inputs)
+        slow = self._script.slow
+        if slow is not None and slow.after_steps <= self._steps < slow.after_steps + slow.steps:
+            step_s += slow.step_time_s
+        self._steps += 1
         if self._sleep is not None and step_s > 0:
             self._sleep(step_s)
         return [self._judged(one, self._decide(one, self._calls[one.call])) for one in inputs]

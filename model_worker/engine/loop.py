@@ -126,14 +126,15 @@ class EngineLoop:
             self._receive_media(served, message, lag_s, now)
 
     def step(self, now: float) -> list[Outgoing]:
-        """Decide on one chunk of each due call, at most one batch; returns all messages that became due.
+        """Decide on the next chunk of each due call, at most one batch; returns all messages that became due.
 
-        ``last_batch`` and ``last_step_s`` tell how many calls and how long that was.
+        Of a call that is behind an engine may take several at once. ``last_batch`` and ``last_step_s`` tell how many
+        chunks and how long that was.
         """
         self.last_batch = 0
         batch = [self._calls[call] for call in self._scheduler.take()]
         if batch:
-            self._decide([(served, served.session.take()) for served in batch])
+            self._decide([(served, chunk) for served in batch for chunk in self._due_chunks(served)])
         outgoing, self._outbox = self._outbox, []
         return outgoing
 
@@ -241,17 +242,33 @@ class EngineLoop:
                 return False
         return True
 
+    def _due_chunks(self, served: _Served) -> list[DueChunk]:
+        """The oldest waiting chunk of a call, and those after it that the engine can take in the same step.
+
+        Nothing may have to be done between them: no turn was stopped there, no replay ends there.
+        """
+        session, takeover = served.session, served.takeover
+        chunks = [session.take()]
+        while session.backlog and len(chunks) < self._capabilities.chunks_per_step:
+            upcoming = session.peek()
+            if upcoming.cancelled or (takeover is not None and not takeover.covers(upcoming.index)):
+                break
+            chunks.append(session.take())
+        return chunks
+
     def _decide(self, batch: list[tuple[_Served, DueChunk]]) -> None:
         self.stats.backlog_chunks -= len(batch)
-        ready = [(served, chunk) for served, chunk in batch if self._prepare(served, chunk)]
+        ready = [(served, chunk) for served, chunk in batch if self._serves(served) and self._prepare(served, chunk)]
         if not ready:
             return
-        heard = self._intake.convert([(s.session.call, s.session.codec, chunk.payload) for s, chunk in ready])
+        heard = self._intake.convert(
+            [(s.session.call, s.session.codec, chunk.index, chunk.payload) for s, chunk in ready]
+        )
         inputs = [
             StepInput(
                 call := served.session.call,
                 chunk.index,
-                heard[call],
+                heard[call, chunk.index],
                 (served.in_engine(chunk.playback_s[0]), chunk.playback_s[1]),
                 chunk.dtmf,
                 self._sayable(chunk.say) if chunk.say else (),
@@ -265,8 +282,10 @@ class EngineLoop:
         self.last_batch = len(inputs)
         self.last_step_s = done - started
         for served, chunk in ready:
+            if not self._serves(served):
+                continue
             session = served.session
-            output = outputs.get(session.call)
+            output = outputs.get((session.call, chunk.index))
             if output is None or not self._answered(served, chunk, output, started, done):
                 self._fail(served, Failure.ENGINE_FAULT)
                 continue
@@ -323,18 +342,23 @@ class EngineLoop:
         self.stats.ignored_says += len(say)
         return ()
 
-    def _run_engine(self, inputs: list[StepInput]) -> dict[CallId, StepOutput]:
+    def _serves(self, served: _Served) -> bool:
+        """Whether the call is still open: something earlier in the step may have cost it."""
+        return self._calls.get(served.session.call) is served
+
+    def _run_engine(self, inputs: list[StepInput]) -> dict[tuple[CallId, int], StepOutput]:
         """Step all calls together; if that raises, each alone once, so that the fault costs one call only."""
         try:
-            return {output.call: output for output in self._engine.step(inputs)}
+            return {(output.call, output.index): output for output in self._engine.step(inputs)}
         except Exception as error:
-            if len(inputs) == 1:
+            calls = dict.fromkeys(one.call for one in inputs)
+            if len(calls) == 1:
                 self._faults.append(Fault(inputs[0].call, "step", error))
                 return {}
         self.stats.retried_steps += 1
-        outputs: dict[CallId, StepOutput] = {}
-        for one in inputs:
-            outputs.update(self._run_engine([one]))
+        outputs: dict[tuple[CallId, int], StepOutput] = {}
+        for call in calls:
+            outputs.update(self._run_engine([one for one in inputs if one.call == call]))
         return outputs
 
     def _answered(self, served: _Served, chunk: DueChunk, output: StepOutput, started: float, done: float) -> bool:

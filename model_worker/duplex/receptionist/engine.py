@@ -117,9 +117,7 @@ class ReceptionistEngine:
         rules = self.open(call, spec)
         try:
             self._calls[call].recall(msgspec.msgpack.decode(state, type=Memory))
-        except (
-            ValueError
-        ) as error:  # msgspec's and pydantic's are such; their texts quote the call
+        except ValueError as error:  # msgspec's and pydantic's are such; their texts quote the call
             self.close(call)
             raise BadSnapshotError(f"not a snapshot of agent {spec.agent!r}: {type(error).__name__}") from None
         return rules
