@@ -212,6 +212,7 @@ class GatewayMetrics:
             registry=registry,
         )
         self.bus_up.set(1)
+        self.tasks = Gauge("twowire_gateway_tasks", "Tasks on the event loop.", registry=registry)
         self.loop_lag = Histogram(
             "twowire_gateway_event_loop_lag_seconds",
             "How late the 20 ms tick came.",

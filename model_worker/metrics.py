@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -61,7 +61,7 @@ class WorkerMetrics:
             registry=registry,
         )
         self._batch_size = Histogram(
-            f"{_PREFIX}batch_size", "Calls decided on in one step.", buckets=BATCH_BUCKETS, registry=registry
+            f"{_PREFIX}batch_size", "Chunks decided on in one step.", buckets=BATCH_BUCKETS, registry=registry
         )
         self.bus_lag = Histogram(
             f"{_PREFIX}bus_lag_seconds",
@@ -75,6 +75,7 @@ class WorkerMetrics:
             buckets=LAG_BUCKETS_S,
             registry=registry,
         )
+        self.tasks = Gauge(f"{_PREFIX}tasks", "Tasks on the event loop.", registry=registry)
         self.mailbox_overflow = Counter(
             f"{_PREFIX}mailbox_overflow_chunks",
             "Chunks dropped before the engine's thread, because it had stopped taking them.",
@@ -123,6 +124,13 @@ class _CountsCollector(Collector):
         yield _count("steps_retried", "Steps the engine failed, repeated call by call.", loop.retried_steps)
         yield _count("speech_dropped", "Pieces of speech for a turn that was over.", loop.dropped_speech)
         yield _count("says_ignored", "Words of operators that the engine has no way to say.", loop.ignored_says)
+        yield _count("calls_taken_over", "Calls that another worker served before.", loop.taken_over)
+        yield _count(
+            "turns_diverged",
+            "Turns ended in a take-over, because the engine said something else now.",
+            loop.diverged_turns,
+        )
+        yield _count("snapshots_bad", "Snapshots that could not be restored.", loop.bad_snapshots)
         yield from bus_families(_PREFIX, bus)
 
 

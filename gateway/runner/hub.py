@@ -77,6 +77,7 @@ class CallHub:
         self._bus = bus
         self._placement = placement
         self._metrics = metrics
+        metrics.tasks.set_function(lambda: len(asyncio.all_tasks(self._loop)))
         self._limits = limits
         self._on_decision = on_decision
         self._echo_guard = echo_guard

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from load_tests.chaos import gateway_faults, redis_faults, worker_faults
+from load_tests.chaos import crowds, gateway_faults, redis_faults, worker_faults
 from load_tests.command import CONTEXT, end_cleanly_when_told
 
 FAULTS: dict[str, Callable[[int, int], Coroutine[Any, Any, dict[str, Any]]]] = {
@@ -24,6 +24,8 @@ FAULTS: dict[str, Callable[[int, int], Coroutine[Any, Any, dict[str, Any]]]] = {
     "redis-full": redis_faults.full,
     "gateway-told-to-leave": gateway_faults.told_to_leave,
     "gateway-killed": gateway_faults.killed,
+    "overload": crowds.overload,
+    "soak": crowds.soak,
 }
 
 

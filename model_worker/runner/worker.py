@@ -52,6 +52,7 @@ class Worker:
         self._metrics = metrics
         self._stall_limit_s = stall_limit_s
         self._loop = asyncio.get_running_loop()
+        metrics.tasks.set_function(lambda: len(asyncio.all_tasks(self._loop)))
         self._thread = EngineThread(engine_loop, clock, self._post_report, self._post_exit)
         self._thread_ended: asyncio.Future[Exception | None] = self._loop.create_future()
         self._heartbeat: asyncio.Task[None] | None = None
