@@ -25,6 +25,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.rtp.opus import OpusMissingError, require_libopus
 from gateway.runner.archive import PastCalls
 from gateway.runner.call_log import CallLog
+from gateway.runner.call_recorder import CallRecorder, Recordings
 from gateway.runner.decision_log import DecisionLog
 from gateway.runner.feed import LiveFeed
 from gateway.runner.hub import CallHub
@@ -76,11 +77,20 @@ class Gateway:
         webrtc: WebRtcConfig | None = None,
         archive: CallArchive | None = None,
         states: CallStates | None = None,
+        recordings: Recordings | None = None,
     ) -> None:
-        """``archive`` keeps calls that are over for the console, ``states`` those that live for other gateways."""
+        """``archive`` keeps calls that are over for the console, ``states`` those that live for other gateways.
+
+        ``recordings`` keep what workers hear.
+        """
         self._config = config
         self._call_states = states or LocalStates()
         self._state_keeper: StateKeeper | None = None
+        self._recorder = (
+            CallRecorder(recordings, config.record_calls_s)
+            if recordings is not None and config.record_calls_s
+            else None
+        )
         self._archive = archive
         self._keeper: CallKeeper | None = None
         self._sip_config = sip
@@ -133,6 +143,8 @@ class Gateway:
         self._hub.observers.append(feed.observe)
         self._state_keeper = StateKeeper(self._call_states, self._hub.live)
         self._hub.observers.append(self._state_keeper.observe)
+        if self._recorder is not None:
+            self._hub.observers.append(self._recorder.observe)
         hooks = TwilioHooks(config, self._hub, self._tokens, self._state_keeper, metrics, self.base_url)
         token = BearerToken(config.api_token.get_secret_value())
         pages = Pages(read_static())
@@ -157,6 +169,8 @@ class Gateway:
         await self._hub.start()
         self._keeper.start()
         self._state_keeper.start()
+        if self._recorder is not None:
+            self._recorder.start()
         if self._sip_config is not None:
             self.sip = SipDoor(self._sip_config, config.agent, self._hub, metrics)
             await self.sip.start()
@@ -194,6 +208,8 @@ class Gateway:
             await self._keeper.close()
         if self._state_keeper is not None:
             await self._state_keeper.close()
+        if self._recorder is not None:
+            await self._recorder.close()
         if self._decision_log is not None:
             self._decision_log.close()
         log.info("gateway.stopped")
@@ -277,13 +293,16 @@ async def run_gateway(
     webrtc: WebRtcConfig | None = None,
     archive: CallArchive | None = None,
     states: CallStates | None = None,
+    recordings: Recordings | None = None,
     on_ready: Callable[[Gateway], None] = lambda gateway: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends the drain.
 
     ``on_ready`` is told once calls are taken.
     """
-    gateway = Gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive, states=states)
+    gateway = Gateway(
+        config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive, states=states, recordings=recordings
+    )
     await gateway.start()
     on_ready(gateway)
     gc.collect()

@@ -12,6 +12,7 @@ import click
 
 from twowire.call_command import call
 from twowire.dial_command import dial
+from twowire.replay_command import export, replay
 from wire import __version__
 
 
@@ -142,6 +143,7 @@ def serve(**settings: Any) -> None:
     from gateway.config import load_config
     from gateway.config.sip import load_sip
     from gateway.config.webrtc import load_webrtc
+    from wire.bus.recorded_calls import RecordedCalls
     from wire.bus.redis_archive import RedisArchive
     from wire.bus.redis_states import RedisStates
     from wire.bus.redis_streams import Side, open_redis
@@ -155,7 +157,18 @@ def serve(**settings: Any) -> None:
         retention_s = config.archive_retention_s
         archive = RedisArchive(config.redis_url, config.gateway_id, retention_s) if retention_s else None
         states = RedisStates(config.redis_url, config.gateway_id)
-        await run_gateway(config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive, states=states)
+        recordings = RecordedCalls(config.redis_url, config.gateway_id) if config.record_calls_s else None
+        await run_gateway(
+            config,
+            bus,
+            placement,
+            tokens,
+            sip=sip,
+            webrtc=webrtc,
+            archive=archive,
+            states=states,
+            recordings=recordings,
+        )
 
     try:
         config = load_config(**settings)
@@ -197,6 +210,8 @@ def worker(**settings: Any) -> None:
 
 main.add_command(call)
 main.add_command(dial)
+main.add_command(export)
+main.add_command(replay)
 
 
 if __name__ == "__main__":

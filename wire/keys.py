@@ -49,3 +49,8 @@ def past_call(call: CallId | str) -> str:
 def live_call(call: CallId | str) -> str:
     """String with a time to live: what a gateway needs to go on with a call of another one."""
     return f"{_PREFIX}:live:{call}"
+
+
+def recorded_call(call: CallId | str) -> str:
+    """List with a time to live: the parts of a recorded call (``wire.recorded``), with its caller's voice."""
+    return f"{_PREFIX}:recorded:{call}"

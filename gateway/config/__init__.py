@@ -45,6 +45,12 @@ class GatewayConfig(BaseSettings):
     archive_retention_s: float = Field(
         7 * 86_400.0, ge=0, description="how long past calls, with their words, are kept on the bus; 0: not at all"
     )
+    record_calls_s: float = Field(
+        0.0,
+        ge=0,
+        le=30 * 86_400,
+        description="keep what workers hear of each call this long, to run it again: callers' voices; 0: not at all",
+    )
     echo_guard: bool = Field(
         True, description="take the agent's echo out of phone calls that have one; needs the extra `echo`"
     )

@@ -217,6 +217,7 @@ class CallHub:
         """The leg of an admitted call has media: the call begins, or goes on here."""
         assert lease.call not in self._sessions, "a live call has its leg"
         record = CallRecord(lease.call, setup, lease.worker, lease.engine, started_unix_s=time())
+        record.chunk_ms = lease.chunk_ms, lease.first_chunk_ms
         if lease.call in self._dialling:
             self._dialling.remove(lease.call)
             record.direction = self.records[lease.call].direction

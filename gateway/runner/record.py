@@ -101,6 +101,8 @@ class CallRecord:
     engine: str
     started_unix_s: float
     state: str = "live"
+    chunk_ms: tuple[int, int] = (400, 400)
+    """Lengths of the engine's chunks, and of the first one."""
     direction: str = "inbound"
     answered_by: str | None = None
     """Of a call that we placed: human, machine or unknown, as far as its first words tell."""
