@@ -32,6 +32,7 @@ from gateway.runner.hub import CallHub
 from gateway.runner.keeper import CallKeeper
 from gateway.runner.outbound import DialOrder, Fault, NotDialledError
 from gateway.runner.recording import RecordingWriter, find_recording
+from gateway.runner.shadow import ShadowPolicy
 from gateway.runner.state_keeper import StateKeeper
 from gateway.sdp.formats import MediaCodec
 from gateway.transports.front_door import FrontDoor, one_request
@@ -137,6 +138,8 @@ class Gateway:
             _echo_guard() if config.echo_guard else None,
             config.zone,
         )
+        if config.shadow_engine:
+            self._hub.shadow(ShadowPolicy(config.shadow_engine, config.shadow_share))
         self._keeper = self._keep_calls(self._hub)
         metrics.show_kept(self._keeper.counts)
         self._feed = feed = LiveFeed(self._hub.records, self._hub.quality)

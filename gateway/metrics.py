@@ -71,6 +71,13 @@ class GatewayMetrics:
         self.decisions_missing = Counter(
             "twowire_gateway_decisions_missing", "Chunks that never got a decision.", registry=registry
         )
+        self.shadow_decisions = Counter(
+            "twowire_gateway_shadow_decisions",
+            "Decisions of an engine that listens along, against those of the engine that is heard: same,"
+            " shadow_speaks, shadow_listens; and shadows that got no_slot, or were lost.",
+            ["result"],
+            registry=registry,
+        )
         self.decision_latency = Histogram(
             "twowire_gateway_decision_latency_seconds",
             "From a chunk of the caller being complete to the decision on it being here.",

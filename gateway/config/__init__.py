@@ -45,6 +45,8 @@ class GatewayConfig(BaseSettings):
     archive_retention_s: float = Field(
         7 * 86_400.0, ge=0, description="how long past calls, with their words, are kept on the bus; 0: not at all"
     )
+    shadow_engine: str = Field("", description="a second engine that hears the same callers, and is not heard")
+    shadow_share: float = Field(1.0, ge=0, le=1, description="share of the calls to which it listens")
     record_calls_s: float = Field(
         0.0,
         ge=0,

@@ -18,6 +18,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.resumption import Resumption
 from gateway.runner.record import CallRecord
 from gateway.runner.session import CallSession, Observer
+from gateway.runner.shadow import SUFFIX, ShadowPolicy, Shadows
 from gateway.runner.ticker import Ticker
 from gateway.runner.worker_watch import WorkerWatch
 from gateway.seams import CallSetup, Leg, LegQuality
@@ -73,6 +74,8 @@ class CallHub:
         """Who sees the effects of calls that begin from now on."""
         self.on_ended: Callable[[CallRecord, LegQuality | None, Mapping[str, float]], None] = lambda *_: None
         """Told of every call that is over: its record, the last of its leg, the figures of its core."""
+        self.shadows: Shadows | None = None
+        """Engines that listen along, where there are such."""
         self._gateway = gateway
         self._bus = bus
         self._placement = placement
@@ -94,6 +97,11 @@ class CallHub:
         self._background: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
+
+    def shadow(self, policy: ShadowPolicy) -> None:
+        """Let a second engine listen to calls that begin from now on."""
+        self.shadows = Shadows(policy, self._gateway, self._bus, self._placement, self._metrics, self._in_background)
+        self.observers.append(self.shadows.observe)
 
     async def start(self) -> None:
         """Begin to receive from workers. Raises BusUnavailableError."""
@@ -275,6 +283,9 @@ class CallHub:
         if isinstance(message, WorkerBeat):
             self._watch.sign(message.worker, monotonic())
             return
+        if self.shadows is not None and message.call.endswith(SUFFIX):
+            self.shadows.deliver(message)
+            return
         session = self._sessions.get(message.call)
         if session is None:
             # Speech that was on its way when the call ended is nothing unusual; the counter tells.
@@ -380,7 +391,7 @@ class CallHub:
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
-            held = [*self._sessions, *self._dialling]
+            held = [*self._sessions, *self._dialling, *(self.shadows.leased() if self.shadows is not None else ())]
             if held:
                 try:
                     lost = await self._placement.renew(held, LIVE_LEASE_S)

@@ -91,6 +91,16 @@ class OpenTurn:
         return self.opened_at_s if self.audible_at_s is None else self.audible_at_s
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowDecision:
+    """What an engine that listened along would have done after chunk ``index``, and what was done."""
+
+    index: int
+    at_s: float
+    kind: str
+    shadow_kind: str
+
+
 @dataclass(slots=True)
 class CallRecord:
     """Grows while the call lives; bounded, so that an endless call cannot fill the memory."""
@@ -128,6 +138,10 @@ class CallRecord:
     missing: deque[NoteMissing] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     moves: deque[NoteMoved] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     """Other workers that took the call over."""
+    shadow_engine: str = ""
+    """The engine that listened along; empty for none."""
+    shadow_decisions: int = 0
+    shadow_differences: deque[ShadowDecision] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     mutes: deque[NoteMuted] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     keys: deque[NoteKey] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     qualities: deque[tuple[float, LegQuality]] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
@@ -153,6 +167,12 @@ class CallRecord:
     def note_quality(self, at_s: float, quality: LegQuality) -> None:
         self.qualities.append((at_s, quality))
 
+    def note_shadow(self, both: ShadowDecision) -> None:
+        """Two engines decided on the same chunk."""
+        self.shadow_decisions += 1
+        if both.kind != both.shadow_kind:
+            self.shadow_differences.append(both)
+
     def as_json(self) -> dict[str, Any]:
         """The body of ``GET /api/calls/{call}``."""
         return {
@@ -170,6 +190,13 @@ class CallRecord:
             "transcript": [asdict(words) for words in self.words],
             "turns": [asdict(turn) for turn in self.turns],
             "moves": [asdict(move) for move in self.moves],
+            "shadow": {
+                "engine": self.shadow_engine,
+                "decisions": self.shadow_decisions,
+                "differences": [asdict(difference) for difference in self.shadow_differences],
+            }
+            if self.shadow_engine
+            else None,
             "alarms": self.alarms,
             "echo_return_loss_db": self.echo_return_loss_db,
             "overlaps": [asdict(overlap) for overlap in self.overlaps],
