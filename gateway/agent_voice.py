@@ -74,6 +74,7 @@ class AgentVoice:
         self.heard_text = ""
         """What was heard of the last turn that is over, in words."""
         self._rate_hz = setup.codec.sample_rate_hz
+        self._bytes_per_sample = setup.codec.bytes_per_sample
         self._marks = setup.playout.marks
         self._began_at = began_at
         self._emit = emit
@@ -207,6 +208,14 @@ class AgentVoice:
         playout = self._playout
         generated = 0 if playout.ledger is None else playout.ledger.generated
         return NewestTurn(self.newest_turn, generated, self.takes(self.newest_turn), playout.checksum)
+
+    def interject(self, payload: bytes, now: float) -> None:
+        """Play something that is of no turn, in the leg's codec, while none is open; the next one follows it."""
+        at_s = self._playout.occupy(len(payload) // self._bytes_per_sample, now) / self._rate_hz
+        heard_at_s = at_s + self._playout.ear_delay_s
+        self._emit(SendAudio(payload, heard_at_s))
+        if self._echo is not None:
+            self._echo.play(payload, heard_at_s)
 
     def heard_so_far(self, now: float) -> str:
         """What was heard of the open turn by now, in words."""

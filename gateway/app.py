@@ -11,6 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -49,6 +50,9 @@ from gateway.web.pages import Pages, read_static
 from gateway.web.tokens import PageTokens
 from gateway.web.whip import Whip
 from wire.audio.codecs import Codec
+from wire.audio.g711 import encode
+from wire.audio.resample import Resampler
+from wire.audio.wav import WavError, read_wav
 from wire.bus.archive import CallArchive
 from wire.bus.call_states import CallStates, LocalStates
 from wire.bus.seam import Bus, OneTimeTokens, Placement
@@ -61,6 +65,7 @@ if TYPE_CHECKING:  # an extra: installed where browsers call
 log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 * 1024
+_ONE_MOMENT = Path(__file__).parent / "clips" / "one-moment.wav"
 _SHUTDOWN_S = 5.0  # for consoles that are still connected
 
 
@@ -137,6 +142,8 @@ class Gateway:
             self._decision_log.write if self._decision_log else lambda _note: None,
             _echo_guard() if config.echo_guard else None,
             config.zone,
+            _hold_clips(config.hold_clip),
+            config.farewell,
         )
         if config.shadow_engine:
             self._hub.shadow(ShadowPolicy(config.shadow_engine, config.shadow_share))
@@ -259,6 +266,19 @@ def call_limits(config: GatewayConfig) -> CallLimits:
     """The bounds of every call."""
     watchdogs = WatchdogLimits(never_speaks_s=config.never_speaks_s or inf, reply_s=config.longest_reply_s)
     return CallLimits(config.media_timeout_s, config.max_call_s, log_s=config.replay_s, watchdogs=watchdogs)
+
+
+def _hold_clips(path: Path | None) -> dict[Codec, bytes]:
+    """The hold clip in every codec. Raises ConfigError when it cannot be read."""
+    try:
+        recording = read_wav(path or _ONE_MOMENT)
+    except WavError as error:
+        raise ConfigError(f"TWOWIRE_HOLD_CLIP: {error}") from None
+    clips = {}
+    for codec in Codec:
+        resampler = Resampler(recording.sample_rate_hz, codec.sample_rate_hz)
+        clips[codec] = encode(codec, np.concatenate((resampler.push(recording.pcm), resampler.flush())))
+    return clips
 
 
 def _echo_guard() -> Callable[[Codec], EchoGuard] | None:

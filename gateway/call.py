@@ -94,14 +94,16 @@ class CallLimits:
     """Bounds of one call.
 
     ``media_timeout_s``: without audio for this long the leg counts as dead. ``patience_s``: without a worker for this
-    long, or without a bus for ``away_patience_s``, the caller is told rather than left in silence. ``log_s``: so much
-    of the call can be replayed to another worker. ``watchdogs``: of engines that decide, and yet do a caller no good.
+    long, or without a bus for ``away_patience_s``, the caller is told rather than left in silence; after
+    ``hold_after_s`` of it the hold clip is played. ``log_s``: so much of the call can be replayed to another worker.
+    ``watchdogs``: of engines that decide, and yet do a caller no good.
     """
 
     media_timeout_s: float = 4.5  # noticed within 5 s: media is looked at once per chunk
     max_duration_s: float = 3_600.0
     patience_s: float = 10.0  # nobody waits longer for an answer
     away_patience_s: float = 60.0  # every call would end at once: who hangs up is the caller's choice
+    hold_after_s: float = 2.0  # shorter than the silence after which callers ask whether anybody is there
     log_s: float = 60.0  # half a megabyte of a telephone's sound, where an engine takes no snapshots
     watchdogs: WatchdogLimits = field(default_factory=WatchdogLimits)
 
@@ -119,8 +121,12 @@ class Call:
         rules: OverlapRules | None = None,
         echo: EchoGuard | None = None,
         resumed: Resumption | None = None,
+        hold_clip: bytes = b"",
     ) -> None:
-        """``resumed``: what is known of the call from the gateway that had it before."""
+        """``resumed``: what is known of the call from the gateway that had it before.
+
+        ``hold_clip``: what the caller hears, in the leg's codec, when nobody serves the call for a while.
+        """
         self.id = lease.call
         self.setup = setup
         self.ended = False
@@ -150,6 +156,9 @@ class Call:
             resumed,
         )
         self._turn_text = ""
+        self._hold_clip = hold_clip
+        self._held_since: float | None = None
+        """Of the last time that nobody served the call, and the caller was told so."""
         if resumed is not None:
             self._resume(resumed, now)
 
@@ -281,6 +290,10 @@ class Call:
             pass
         else:
             self._serving.handle_deadline(now)
+            hold_at = self._hold_at()
+            if hold_at is not None and now >= hold_at:
+                self._held_since = self._serving.waiting_since
+                self._voice.interject(self._hold_clip, now)
             if self._voice.speaking and self._voice.handle_deadline(now):
                 self._note_played(now)
 
@@ -292,6 +305,9 @@ class Call:
         owed = self._serving.next_deadline()
         if owed is not None:
             due = min(due, owed)
+        hold_at = self._hold_at()
+        if hold_at is not None:
+            due = min(due, hold_at)
         bark = self._watchdogs.next_deadline()
         if bark is not None:
             due = min(due, bark)
@@ -442,6 +458,13 @@ class Call:
     def _end_turn(self) -> None:
         self._watchdogs.end_turn()
         self._recap.add(Voice.AGENT, self._voice.heard_text)
+
+    def _hold_at(self) -> float | None:
+        """When the caller is to be told that it takes a moment; None when there is no reason, or he was told."""
+        since = self._serving.waiting_since
+        if since is None or since == self._held_since or not self._hold_clip or self._voice.speaking:
+            return None
+        return since + self._limits.hold_after_s
 
     def _seek(self, reason: str, now: float) -> None:
         """Another worker is wanted; the caller is told when that is in vain."""

@@ -94,6 +94,13 @@ class Serving:
         """Chunks whose decision is awaited."""
         return len(self._undecided)
 
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when nobody has served the call; None while somebody does, as far as is known."""
+        if self._away_since is not None:
+            return self._away_since
+        return self._seeking_since if self.seeking else None
+
     def stamp(self) -> tuple[CallId, int, int]:
         """What every message to the worker begins with: call, epoch and the next number."""
         seq = self._seq

@@ -34,6 +34,14 @@ class GatewayConfig(BaseSettings):
         60.0, ge=0, le=120, description="how much of a call is kept in memory for another worker to take it over"
     )
     drain_limit_s: float = Field(3_600.0, ge=0, description="how long live calls may go on after SIGTERM")
+    farewell: str = Field(
+        "We have to end this call now. Please call again.",
+        max_length=200,
+        description="the agent's last words in calls that are live at the drain limit, where the engine can say them",
+    )
+    hold_clip: Path | None = Field(
+        None, description="WAV file for callers whom nobody serves for two seconds; default: one moment, please"
+    )
     max_call_s: float = Field(3_600.0, gt=0, description="longest call")
     never_speaks_s: float = Field(
         20.0, ge=0, description="a call fails whose engine says nothing for this long after the caller; 0: never"

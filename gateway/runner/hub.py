@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.call import Call, CallLimits
 from gateway.echo.guard import EchoGuard
 from gateway.effects import NoteDecision
-from gateway.events import BusAway, BusBack, CallEvent, GatewayStopping, Moved, WorkerGone, WorkerSaid
+from gateway.events import BusAway, BusBack, CallEvent, GatewayStopping, Moved, OperatorSaid, WorkerGone, WorkerSaid
 from gateway.metrics import GatewayMetrics
 from gateway.resumption import Resumption
 from gateway.runner.record import CallRecord
@@ -39,8 +39,10 @@ AWAY_AFTER_S = 0.25  # a server answers within milliseconds; what it owes longer
 SEEK_EVERY_S = 0.2
 HAND_OVER_EVERY_S = 0.02  # calls of a worker that drains are moved one by one: no replay waits for another
 SETUP_WAIT_S = 4.0  # new calls wait for a failover of Redis, which takes three seconds; callers hear it ring
+FAREWELL_S = 5.0  # a sentence, and the decision before it
 RENEW_EVERY_S = 5.0  # three renewals may be lost before a lease runs out
 MAX_RECORDS = 256
+NO_CLIPS: Mapping[Codec, bytes] = {}
 STILL_SERVED = frozenset({"silent", "missed_decisions", "draining", "lease_lost"})
 """Why another worker is sought for a call which the one it has may still know; any other reason is its own word."""
 
@@ -66,8 +68,14 @@ class CallHub:
         on_decision: Callable[[NoteDecision], None],
         echo_guard: Callable[[Codec], EchoGuard] | None = None,
         zone: str = "",
+        hold_clips: Mapping[Codec, bytes] = NO_CLIPS,
+        farewell: str = "",
     ) -> None:
-        """``echo_guard`` makes one for each call whose line may echo; workers of ``zone`` come first."""
+        """``echo_guard`` makes one for each call whose line may echo; workers of ``zone`` come first.
+
+        ``hold_clips``: what callers hear when nobody serves them for a while; ``farewell``: the agent's last words
+        when this gateway must end a call.
+        """
         self.records: OrderedDict[CallId, CallRecord] = OrderedDict()
         self.draining = False
         self.observers: list[Observer] = []
@@ -85,6 +93,8 @@ class CallHub:
         self._on_decision = on_decision
         self._echo_guard = echo_guard
         self._zone = zone
+        self._hold_clips = hold_clips
+        self._farewell = farewell
         self._watch = WorkerWatch()
         self._bus_away = False
         self._hand_over = asyncio.Lock()
@@ -138,6 +148,15 @@ class CallHub:
         except TimeoutError:
             if self._sessions:
                 log.warning("gateway.drain_limit", calls=len(self._sessions))
+                await self._say_farewell()
+
+    async def _say_farewell(self) -> None:
+        """Let the agent say that the call ends, where the caller does not come back to another gateway."""
+        told = [session for session in self._sessions.values() if self._farewell and not session.record.setup.returns]
+        for session in told:
+            session.post(OperatorSaid(self._farewell))
+        if told:
+            await asyncio.sleep(FAREWELL_S)
 
     async def admit(self, call: CallId, agent: str, door: str) -> Lease:
         """Hold a slot for a call before it is answered. Raises NoSlotError."""
@@ -231,7 +250,16 @@ class CallHub:
             record.direction = self.records[lease.call].direction
         echo = self._echo_guard(setup.codec) if self._echo_guard is not None and setup.echoes else None
         session = CallSession(
-            Call(lease, self._gateway, setup, monotonic(), self._limits, echo=echo, resumed=resumed),
+            Call(
+                lease,
+                self._gateway,
+                setup,
+                monotonic(),
+                self._limits,
+                echo=echo,
+                resumed=resumed,
+                hold_clip=self._hold_clips.get(setup.codec, b""),
+            ),
             leg,
             record,
             self._metrics,

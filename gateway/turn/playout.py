@@ -114,6 +114,13 @@ class Playout:
         self.checksum = crc32(payload, self.checksum)
         self._open_ledger().generate(len(payload) // self._bytes_per_sample)
 
+    def occupy(self, samples: int, now: float) -> int:
+        """The leg is given something that belongs to no turn, while none is open: when it plays it, on the clock."""
+        clock = round((now - self._began_at) * self._rate_hz)
+        plays_at = clock if self._play_end is None else max(clock, self._play_end)
+        self._play_end = plays_at + samples
+        return plays_at
+
     def complete(self, total_samples: int) -> None:
         """No more speech will come for the open turn of ``total_samples``; what is missing of it was lost."""
         generated = self._open_ledger().generated
