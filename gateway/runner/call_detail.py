@@ -196,7 +196,6 @@ class CallDetailBuilder:
         A call that a fault ended has no last effect: it lasted until now.
         """
         record = self._record
-        workers = (self._first_worker, record.worker) if record.worker != self._first_worker else (record.worker,)
         duration_s = self._duration_s
         if duration_s is None:
             duration_s = max(0.0, ended_unix_s - record.started_unix_s)
@@ -213,7 +212,7 @@ class CallDetailBuilder:
             callee=setup.callee,
             agent=setup.agent,
             engine=record.engine,
-            workers=workers,
+            workers=(self._first_worker, *(move.worker for move in record.moves)),
             codec=setup.codec.value,
             outcome=record.outcome or "unknown",
             answered_by=record.answered_by,

@@ -6,7 +6,7 @@ import random
 import msgspec
 import pytest
 
-from gateway.effects import EndLeg, NoteEnded, NoteFirstAudio, NoteReply, NoteTurnEnded, SendAudio, TurnEnd
+from gateway.effects import EndLeg, NoteEnded, NoteFirstAudio, NoteMoved, NoteReply, NoteTurnEnded, SendAudio, TurnEnd
 from gateway.runner.call_detail import CallDetail, CallDetailBuilder
 from gateway.seams import LegQuality
 from tests.gateway.records import LOUD, TRACE, chunk, decided, record, small_call
@@ -163,8 +163,9 @@ def test_a_call_that_a_fault_ended_lasted_until_then():
     assert finish(builder).duration_s == 3.0
 
 
-def test_a_call_that_changed_its_worker_names_both():
+def test_a_call_that_changed_its_workers_names_them_in_order():
     it = record()
     builder = CallDetailBuilder(it)
-    it.worker = WorkerId("w2")
-    assert finish(builder).workers == ("w1", "w2")
+    it.note(NoteMoved(WorkerId("w2"), "silent", sought_s=0.01, at_s=2.0))
+    it.note(NoteMoved(WorkerId("w1"), "draining", sought_s=0.02, at_s=4.0))
+    assert finish(builder).workers == ("w1", "w2", "w1")

@@ -10,7 +10,7 @@ from wire import keys
 from wire.audio.codecs import Codec
 from wire.codec import MAX_BODY_BYTES, VERSION
 from wire.errors import WireError
-from wire.messages import DownMessage, Message, Playback, UpMessage
+from wire.messages import DownMessage, Message, Past, Playback, UpMessage
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "WIRE.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (\d+) \| `(\w+)` \| (.*?) \|", re.MULTILINE)
@@ -46,6 +46,11 @@ def test_playback_is_documented_with_its_fields_in_order():
     assert re.findall(r"`(\w+)`", sentence) == [field.name for field in msgspec.structs.fields(Playback)]
 
 
+def test_past_is_documented_with_its_fields_in_order():
+    sentence = DOCUMENT.split("`Past` is an array", 1)[1].split("; a `Line`", 1)[0]
+    assert re.findall(r"`(\w+)`", sentence) == [field.name for field in msgspec.structs.fields(Past)]
+
+
 def test_version_bound_codecs_and_reasons_are_documented():
     assert f"| 1 | version | `{VERSION}` |" in DOCUMENT
     assert f"at most {MAX_BODY_BYTES} |" in DOCUMENT
@@ -65,5 +70,7 @@ def test_every_key_is_documented():
         keys.worker_stream("<worker>"),
         keys.gateway_stream("<gateway>"),
         keys.spent_token("<nonce>"),
+        keys.live_call("<call>"),
+        keys.recorded_call("<call>"),
     ):
         assert f"| `{key}` |" in DOCUMENT
