@@ -18,6 +18,8 @@ from wire.bus.redis_connection import asking
 from wire.bus.seam import ANYTHING, Lease, Wish, WorkerAdvert
 from wire.ids import CallId, WorkerId
 
+LEASE_TIMEOUT_S = 0.5  # a caller waits: better to ask again, by a new connection, than to wait for a frozen server
+
 _LEASES_PREFIX = keys.worker_leases("")
 
 
@@ -53,7 +55,7 @@ class RedisPlacement:
             await self._withdraw([keys.HEARTBEATS, keys.ADVERTS], [worker])
 
     async def lease(self, call: CallId, ttl_s: float, wish: Wish = ANYTHING) -> Lease | None:
-        async with asking(self._url):
+        async with asking(self._url, LEASE_TIMEOUT_S):
             answer = await self._lease(
                 [keys.HEARTBEATS, keys.ADVERTS, keys.CALL_LEASES],
                 [_LEASES_PREFIX, call, ttl_s, msgspec.json.encode(wish)],
