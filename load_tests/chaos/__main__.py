@@ -19,6 +19,8 @@ FAULTS: dict[str, Callable[[int, int], Coroutine[Any, Any, dict[str, Any]]]] = {
     "worker-slow-alone": worker_faults.slow_alone,
     "redis-killed": redis_faults.killed,
     "redis-killed-chunk-by-chunk": redis_faults.killed_chunk_by_chunk,
+    "redis-master-killed": redis_faults.master_killed,
+    "redis-master-frozen": redis_faults.master_frozen,
     "redis-paused": redis_faults.paused,
     "redis-frozen": redis_faults.frozen,
     "redis-full": redis_faults.full,

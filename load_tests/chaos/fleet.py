@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from load_tests.chaos.server import RedisServer
+from load_tests.chaos.server import RedisServer, SentinelGroup
 from load_tests.stack import StackError, free_ports, is_ready
 from wire.bus.embedded import HOST
 
@@ -56,6 +56,8 @@ class FleetPlan:
     slots: int = 64
     settings: Mapping[str, str] = field(default_factory=dict)
     redis_options: tuple[str, ...] = ()
+    sentinels: bool = False
+    """Redis is a master with two replicas, watched by Sentinels."""
 
 
 class Fleet:
@@ -73,7 +75,12 @@ class Fleet:
     def __enter__(self) -> "Fleet":
         try:
             self._directory = Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="twowire-chaos-")))
-            self.redis = self._exit.enter_context(RedisServer(self._directory, self._plan.redis_options))
+            if self._plan.sentinels:
+                self.group = self._exit.enter_context(SentinelGroup(self._directory))
+                self.redis, self._redis_url = self.group.master, self.group.url
+            else:
+                self.redis = self._exit.enter_context(RedisServer(self._directory, self._plan.redis_options))
+                self._redis_url = self.redis.url
             self._script = self._directory / "script.yaml"
             self._script.write_text(self._plan.script)
             for _ in range(self._plan.workers):
@@ -152,7 +159,7 @@ class Fleet:
 
     def _spawn(self, command: str, name: str, environment: Mapping[str, str], url: str) -> Member:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("TWOWIRE_")}
-        common = {"TWOWIRE_REDIS_URL": self.redis.url, "TWOWIRE_LOG_LEVEL": "info", "TWOWIRE_DRAIN_LIMIT_S": "30"}
+        common = {"TWOWIRE_REDIS_URL": self._redis_url, "TWOWIRE_LOG_LEVEL": "info", "TWOWIRE_DRAIN_LIMIT_S": "30"}
         log = self._directory / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

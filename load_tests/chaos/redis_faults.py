@@ -17,6 +17,7 @@ AHEAD = SCRIPT.replace("delivery: paced", "delivery: at_once")
 _PAUSE_S = 2.0
 _NEWCOMERS, _NEWCOMER_EVERY_S = 10, 0.2
 _BETWEEN_S = 6.0
+_FAILED_OVER_S = 6.0
 
 
 async def killed(calls: int, rounds: int) -> dict[str, Any]:
@@ -74,14 +75,44 @@ async def full(calls: int, rounds: int) -> dict[str, Any]:
     return await _suffer(calls, rounds, fill, (), AHEAD)
 
 
+async def master_killed(calls: int, rounds: int) -> dict[str, Any]:
+    """SIGKILL of a master that Sentinels watch; they name another one."""
+    del rounds  # a group has one first master
+
+    async def kill(fleet: Fleet) -> None:
+        fleet.redis.kill()
+
+    return await _suffer(calls, 1, kill, (), AHEAD, sentinels=True)
+
+
+async def master_frozen(calls: int, rounds: int) -> dict[str, Any]:
+    """SIGSTOP of such a master, who comes back when another one is in his place."""
+    del rounds
+
+    async def freeze(fleet: Fleet) -> None:
+        fleet.redis.signal(signal.SIGSTOP)
+        await asyncio.sleep(_FAILED_OVER_S)
+        fleet.redis.signal(signal.SIGCONT)
+
+    return await _suffer(calls, 1, freeze, (), AHEAD, sentinels=True)
+
+
 async def _suffer(
-    calls: int, rounds: int, fault: Callable[[Fleet], Awaitable[None]], options: tuple[str, ...], script: str
+    calls: int,
+    rounds: int,
+    fault: Callable[[Fleet], Awaitable[None]],
+    options: tuple[str, ...],
+    script: str,
+    *,
+    sentinels: bool = False,
 ) -> dict[str, Any]:
     """Callers who listen while Redis suffers, and others who dial just then."""
     faults: list[Fault] = []
     newcomers: list[Heard] = []
-    with Fleet(FleetPlan(script, workers=2, slots=2 * calls, redis_options=options)) as fleet:
-        crowd = Crowd(fleet, calls, seconds=4.0 + rounds * (_BETWEEN_S + _PAUSE_S + 0.5))
+    plan = FleetPlan(script, workers=2, slots=2 * calls, redis_options=options, sentinels=sentinels)
+    with Fleet(plan) as fleet:
+        patience_s = _FAILED_OVER_S if sentinels else 0.0
+        crowd = Crowd(fleet, calls, seconds=4.0 + rounds * (_BETWEEN_S + _PAUSE_S + 0.5 + patience_s))
         await crowd.dial()
         before = await asyncio.to_thread(look_at, fleet.gateway)
         for _ in range(rounds):
@@ -115,8 +146,15 @@ def _figures(calls: Sequence[Heard], faults: Sequence[Fault]) -> dict[str, Any]:
         "repeated_words": sum(one.repeated for one in looks),
         "lost_words": sum(one.lost for one in looks),
         "undecided_chunks_worst_call": max(map(undecided_chunks, calls), default=None),
+        "decided_twice": sum(map(_decided_twice, calls)),
         "moves": sum(len(heard.record.get("moves", ())) for heard in calls),
     }
+
+
+def _decided_twice(heard: Heard) -> int:
+    """Chunks with more than one decision."""
+    indexes = [decision["index"] for decision in heard.record.get("decisions", ())]
+    return len(indexes) - len(set(indexes))
 
 
 def _gateway(before: Page, after: Page) -> dict[str, Any]:
