@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from load_tests.chaos import crowds, gateway_faults, redis_faults, worker_faults
+from load_tests.chaos import crowds, gateway_faults, hours, redis_faults, worker_faults
 from load_tests.command import CONTEXT, end_cleanly_when_told
 
 FAULTS: dict[str, Callable[[int, int], Coroutine[Any, Any, dict[str, Any]]]] = {
@@ -28,6 +28,8 @@ FAULTS: dict[str, Callable[[int, int], Coroutine[Any, Any, dict[str, Any]]]] = {
     "gateway-killed": gateway_faults.killed,
     "overload": crowds.overload,
     "soak": crowds.soak,
+    "hour-of-silence": hours.of_silence,
+    "hour-of-speech": hours.of_speech,
 }
 
 
