@@ -18,16 +18,19 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from gateway.call import CallLimits
 from gateway.config import GatewayConfig
+from gateway.config.fallback import load_ladder
 from gateway.config.sip import SipConfig
 from gateway.config.webrtc import WebRtcConfig
 from gateway.echo.guard import EchoGuard
 from gateway.events import CallEvent
+from gateway.fallback import Ladder
 from gateway.metrics import GatewayMetrics
 from gateway.rtp.opus import OpusMissingError, require_libopus
 from gateway.runner.archive import PastCalls
 from gateway.runner.call_log import CallLog
 from gateway.runner.call_recorder import CallRecorder, Recordings
 from gateway.runner.decision_log import DecisionLog
+from gateway.runner.fallback_desk import FallbackDesk
 from gateway.runner.feed import LiveFeed
 from gateway.runner.hub import CallHub
 from gateway.runner.keeper import CallKeeper
@@ -56,6 +59,7 @@ from wire.audio.wav import WavError, read_wav
 from wire.bus.archive import CallArchive
 from wire.bus.call_states import CallStates, LocalStates
 from wire.bus.seam import Bus, OneTimeTokens, Placement
+from wire.bus.waiting_line import WaitingLine
 from wire.ids import CallId, GatewayId
 from wire.settings import ConfigError
 
@@ -78,6 +82,7 @@ class Gateway:
         bus: Bus,
         placement: Placement,
         tokens: OneTimeTokens,
+        line: WaitingLine,
         *,
         sip: SipConfig | None = None,
         webrtc: WebRtcConfig | None = None,
@@ -104,6 +109,7 @@ class Gateway:
         self._bus = bus
         self._placement = placement
         self._tokens = tokens
+        self._line = line
         self._decision_log: DecisionLog | None = None
         self._hub: CallHub | None = None
         self._http: web.AppRunner | None = None
@@ -118,6 +124,7 @@ class Gateway:
     async def start(self) -> None:
         """Listen and receive. Raises ConfigError (port taken, log unwritable) and BusUnavailableError."""
         config = self._config
+        ladder = _ladder(config)
         listener = self._listen()
         if not config.public_url:
             self.base_url = f"http://{config.host}:{listener.getsockname()[1]}"
@@ -144,7 +151,9 @@ class Gateway:
             config.zone,
             _hold_clips(config.hold_clip),
             config.farewell,
+            (config.line_engine, *ladder.engines),
         )
+        desk = FallbackDesk(ladder, self._hub, self._line, metrics)
         if config.shadow_engine:
             self._hub.shadow(ShadowPolicy(config.shadow_engine, config.shadow_share))
         self._keeper = self._keep_calls(self._hub)
@@ -155,7 +164,7 @@ class Gateway:
         self._hub.observers.append(self._state_keeper.observe)
         if self._recorder is not None:
             self._hub.observers.append(self._recorder.observe)
-        hooks = TwilioHooks(config, self._hub, self._tokens, self._state_keeper, metrics, self.base_url)
+        hooks = TwilioHooks(config, self._hub, self._tokens, self._state_keeper, desk, metrics, self.base_url)
         token = BearerToken(config.api_token.get_secret_value())
         pages = Pages(read_static())
         operations = Operations(self._hub, registry, token, self.base_url, pages if self._webrtc_config else None)
@@ -182,7 +191,7 @@ class Gateway:
         if self._recorder is not None:
             self._recorder.start()
         if self._sip_config is not None:
-            self.sip = SipDoor(self._sip_config, config.agent, self._hub, metrics)
+            self.sip = SipDoor(self._sip_config, config.agent, self._hub, desk, metrics)
             await self.sip.start()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
@@ -268,6 +277,16 @@ def call_limits(config: GatewayConfig) -> CallLimits:
     return CallLimits(config.media_timeout_s, config.max_call_s, log_s=config.replay_s, watchdogs=watchdogs)
 
 
+def _ladder(config: GatewayConfig) -> Ladder:
+    """What happens to callers for whom there is no slot. Raises ConfigError."""
+    if config.fallback_file is None:
+        return Ladder()
+    ladder = load_ladder(config.fallback_file)
+    if ladder.engines and not config.line_engine:
+        raise ConfigError("set TWOWIRE_LINE_ENGINE: which engine is the one that others stand in for?")
+    return ladder
+
+
 def _hold_clips(path: Path | None) -> dict[Codec, bytes]:
     """The hold clip in every codec. Raises ConfigError when it cannot be read."""
     try:
@@ -311,6 +330,7 @@ async def run_gateway(
     bus: Bus,
     placement: Placement,
     tokens: OneTimeTokens,
+    line: WaitingLine,
     *,
     sip: SipConfig | None = None,
     webrtc: WebRtcConfig | None = None,
@@ -324,7 +344,16 @@ async def run_gateway(
     ``on_ready`` is told once calls are taken.
     """
     gateway = Gateway(
-        config, bus, placement, tokens, sip=sip, webrtc=webrtc, archive=archive, states=states, recordings=recordings
+        config,
+        bus,
+        placement,
+        tokens,
+        line,
+        sip=sip,
+        webrtc=webrtc,
+        archive=archive,
+        states=states,
+        recordings=recordings,
     )
     await gateway.start()
     on_ready(gateway)

@@ -65,6 +65,12 @@ class GatewayMetrics:
             ["door", "reason"],
             registry=registry,
         )
+        self.fallbacks = Counter(
+            "twowire_gateway_fallbacks",
+            "Steps taken for callers for whom there was no slot: engine, greeting, queue, transfer, voicemail.",
+            ["door", "step"],
+            registry=registry,
+        )
         self.decisions = Counter(
             "twowire_gateway_decisions", "Decisions of the model, one per chunk.", ["decision"], registry=registry
         )

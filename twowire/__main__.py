@@ -153,7 +153,7 @@ def serve(**settings: Any) -> None:
     from wire.settings import ConfigError
 
     async def run() -> None:
-        bus, placement, tokens = open_redis(config.redis_url, GatewayId(config.gateway_id), Side.GATEWAY)
+        bus, placement, tokens, line = open_redis(config.redis_url, GatewayId(config.gateway_id), Side.GATEWAY)
         retention_s = config.archive_retention_s
         archive = RedisArchive(config.redis_url, config.gateway_id, retention_s) if retention_s else None
         states = RedisStates(config.redis_url, config.gateway_id)
@@ -163,6 +163,7 @@ def serve(**settings: Any) -> None:
             bus,
             placement,
             tokens,
+            line,
             sip=sip,
             webrtc=webrtc,
             archive=archive,

@@ -17,6 +17,12 @@ HEARTBEATS = f"{_PREFIX}:heartbeats"
 CALL_LEASES = f"{_PREFIX}:calls"
 """Hash: call id to the worker that serves it."""
 
+WAITING = f"{_PREFIX}:waiting"
+"""Sorted set: call that waits for a slot, by the server time at which it came."""
+
+WAITING_ASKED = f"{_PREFIX}:waiting:asked"
+"""Sorted set: the same calls by when they last asked for their place."""
+
 PAST_CALLS = f"{_PREFIX}:past"
 """Sorted set: id of a call that is over by when it began, in Unix seconds."""
 

@@ -33,6 +33,10 @@ class GatewayConfig(BaseSettings):
     replay_s: float = Field(
         60.0, ge=0, le=120, description="how much of a call is kept in memory for another worker to take it over"
     )
+    line_engine: str = Field("", description="engine that serves calls; empty: any that plays the agent")
+    fallback_file: Path | None = Field(
+        None, description="file that says what happens to callers for whom there is no slot (docs/FALLBACK.md)"
+    )
     drain_limit_s: float = Field(3_600.0, ge=0, description="how long live calls may go on after SIGTERM")
     farewell: str = Field(
         "We have to end this call now. Please call again.",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from time import monotonic, time
 from typing import NoReturn
@@ -70,11 +70,12 @@ class CallHub:
         zone: str = "",
         hold_clips: Mapping[Codec, bytes] = NO_CLIPS,
         farewell: str = "",
+        engines: Sequence[str] = ("",),
     ) -> None:
         """``echo_guard`` makes one for each call whose line may echo; workers of ``zone`` come first.
 
         ``hold_clips``: what callers hear when nobody serves them for a while; ``farewell``: the agent's last words
-        when this gateway must end a call.
+        when this gateway must end a call. ``engines``: who serves calls, in order of preference; empty: any.
         """
         self.records: OrderedDict[CallId, CallRecord] = OrderedDict()
         self.draining = False
@@ -95,6 +96,7 @@ class CallHub:
         self._zone = zone
         self._hold_clips = hold_clips
         self._farewell = farewell
+        self._engines = tuple(engines)
         self._watch = WorkerWatch()
         self._bus_away = False
         self._hand_over = asyncio.Lock()
@@ -166,19 +168,34 @@ class CallHub:
 
     async def confirm(self, call: CallId, agent: str, door: str) -> Lease:
         """The lease of a call that was admitted, by whichever gateway; a new one if it ran out. Raises NoSlotError."""
-        wish = Wish(agent=agent, zone=self._zone)
+        try:
+            lease = await self.seek_slot(call, agent, door)
+        except BusUnavailableError:
+            self._refuse(call, door, "bus_unavailable")
+        if lease is None:
+            self._refuse(call, door, "no_slot")
+        return lease
+
+    async def seek_slot(self, call: CallId, agent: str, door: str) -> Lease | None:
+        """A slot of the line's engine, or of one that will do where that is full; None when there is none.
+
+        While the bus is away it waits for a while. Raises BusUnavailableError.
+        """
         give_up_at = self._loop.time() + SETUP_WAIT_S
         while True:
             try:
-                lease = await self._placement.lease(call, PENDING_LEASE_S, wish)
+                for number, engine in enumerate(self._engines):
+                    wish = Wish(agent=agent, engine=engine, zone=self._zone)
+                    lease = await self._placement.lease(call, PENDING_LEASE_S, wish)
+                    if lease is not None:
+                        if number:
+                            self._metrics.fallbacks.labels(door, "engine").inc()
+                        return lease
+                return None
             except BusUnavailableError:
                 if self._loop.time() >= give_up_at:
-                    self._refuse(call, door, "bus_unavailable")
+                    raise
                 await asyncio.sleep(SEEK_EVERY_S)
-                continue
-            if lease is None:
-                self._refuse(call, door, "no_slot")
-            return lease
 
     def _refuse(self, call: CallId, door: str, reason: str) -> NoReturn:
         self._metrics.calls_refused.labels(door, reason).inc()

@@ -31,7 +31,7 @@ ALL_EVERY_S = 15.0
 TTL_S = 60.0  # a carrier asks within seconds what comes next; four times what lies between two saves
 LEG_BROKE = frozenset({"leg_lost", "leg_stalled", "gateway_stopping"})
 """Ends of a call after which the caller may still be there, and come back."""
-_CHANGES = (SendUp, NoteMoved, NoteTranscript, NoteTurnOpened, NoteTurnEnded)
+_CHANGES = frozenset({NoteMoved, NoteTranscript, NoteTurnOpened, NoteTurnEnded})
 
 
 class StateKeeper:
@@ -49,7 +49,7 @@ class StateKeeper:
         """For ``CallHub.observers``."""
         if not record.setup.returns:
             return
-        call = record.call
+        call, kind = record.call, type(effect)
         if isinstance(effect, NoteEnded):
             self._ours.discard(call)
             self._changed.discard(call)
@@ -58,10 +58,10 @@ class StateKeeper:
                 kept = session.call.resumption(monotonic())
                 after = None if effect.reason in LEG_BROKE else record.after
                 self._over[call] = resumption.pack(replace(kept, after=after))
-        elif isinstance(effect, _CHANGES):
+        elif kind in _CHANGES:
+            self._changed.add(call)
+        elif kind is SendUp:
             self._ours.add(call)
-            if not isinstance(effect, SendUp):
-                self._changed.add(call)
 
     async def recall(self, call: CallId) -> Resumption | None:
         """What any gateway knows of a call. Raises BusUnavailableError."""

@@ -8,10 +8,11 @@ import structlog
 
 from gateway.events import KeyPressed, LegEnded
 from gateway.metrics import GatewayMetrics
+from gateway.runner.fallback_desk import FallbackDesk
 from gateway.runner.hub import CallHub, NoSlotError
 from gateway.runner.session import CallSession
 from gateway.seams import CallSetup
-from gateway.sip.dial_plan import home_of
+from gateway.sip.dial_plan import BadTargetError, home_of, parse_target
 from gateway.sip.dtmf_info import key_in_info
 from gateway.sip.identity import identify
 from gateway.sip.trunk import TrunkTable
@@ -33,9 +34,12 @@ from gateway.transports.sip_legs import SipLegs
 from gateway.transports.sip_media import MediaRefusedError
 from gateway.transports.sip_transfer import Transfers
 from gateway.transports.stream_leg import STREAM_PLAYOUT
+from wire.bus.seam import BusUnavailableError, Lease
 
 log = structlog.get_logger()
 
+_ASK_EVERY_S = 0.5
+_LONGEST_RING_S = 170.0  # callers' proxies give up an INVITE after three minutes (RFC 3261, timer C)
 _RETRY_AFTER_S = 10  # calls last minutes: of hundreds one ends within seconds
 
 
@@ -47,6 +51,7 @@ class SipCalls:
         trunks: TrunkTable,
         agent: str,
         hub: CallHub,
+        desk: FallbackDesk,
         legs: SipLegs,
         transfers: Transfers,
         metrics: GatewayMetrics,
@@ -54,6 +59,7 @@ class SipCalls:
         self._trunks = trunks
         self._agent = agent
         self._hub = hub
+        self._desk = desk
         self._legs = legs
         self._transfers = transfers
         self._sip = legs.sip
@@ -118,20 +124,60 @@ class SipCalls:
 
     async def _admit(self, call: SipCall, sdp: bytes) -> None:
         try:
+            if await self._desk.must_wait():
+                raise NoSlotError("queue")
             call.lease = await self._hub.admit(call.id, call.agent, "sip")
         except NoSlotError as error:
-            self._legs.close(call)
-            status = call.trunk.busy_status if error.reason == "no_slot" else 503
-            retry = () if status == 486 else (("Retry-After", str(_RETRY_AFTER_S)),)
-            self._sip.ua.refuse(call.handle, status, monotonic(), headers=retry)
-            self._sip.drain()
-            return
+            call.lease = None if error.reason == "draining" else await self._wait_in_line(call)
+            if call.lease is None:
+                self._turn_away(call, error.reason)
+                return
         if call.ended:  # the caller gave up while we asked
             self._hub.give_up(call.id)
             return
         if call.media.stream is not None:
             self._open(call)
         self._sip.ua.answer(call.handle, sdp, monotonic())
+        self._sip.drain()
+
+    async def _wait_in_line(self, call: SipCall) -> Lease | None:
+        """182 until it is the caller's turn (RFC 3261 §21.1.4); None when nobody waits here, or it takes too long."""
+        queued = await self._desk.join(call.id, "sip")
+        if queued is None:
+            return None
+        self._sip.ua.ring(call.handle, monotonic(), status=182)
+        self._sip.drain()
+        give_up_at = monotonic() + min(queued[0].max_wait_s, _LONGEST_RING_S)
+        try:
+            while not call.ended and monotonic() < give_up_at:
+                await asyncio.sleep(_ASK_EVERY_S)
+                try:
+                    asked = await self._desk.ask(call.id, call.agent, "sip")
+                except BusUnavailableError:
+                    continue
+                if isinstance(asked, Lease):
+                    return asked
+            return None
+        finally:
+            await self._desk.leave(call.id)
+
+    def _turn_away(self, call: SipCall, reason: str) -> None:
+        """To somebody else (RFC 3261 §21.3.3) where the ladder says so, else refused."""
+        if call.ended:
+            return
+        self._legs.close(call)
+        status = call.trunk.busy_status if reason in ("no_slot", "queue") else 503
+        headers = () if status == 486 else (("Retry-After", str(_RETRY_AFTER_S)),)
+        transfer = self._desk.ladder.transfer
+        if transfer is not None and reason != "draining":
+            try:
+                target = parse_target(transfer.to, call.home)
+            except BadTargetError as error:
+                log.warning("fallback.bad_target", reason=str(error))
+            else:
+                self._desk.note("sip", transfer.name)
+                status, headers = 302, (("Contact", f"<{target}>"),)
+        self._sip.ua.refuse(call.handle, status, monotonic(), headers=headers)
         self._sip.drain()
 
     def _open(self, call: SipCall) -> None:

@@ -10,6 +10,7 @@ import structlog
 
 from gateway.config.sip import SipConfig, client_context, server_context
 from gateway.metrics import GatewayMetrics
+from gateway.runner.fallback_desk import FallbackDesk
 from gateway.runner.hub import CallHub
 from gateway.runner.outbound import DialOrder
 from gateway.sip.admission import TrunkGate
@@ -41,7 +42,9 @@ _GOODBYE_S = 1.0  # for the answers to our last BYEs
 class SipDoor:
     """Everything of one gateway that speaks SIP."""
 
-    def __init__(self, config: SipConfig, agent: str, hub: CallHub, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self, config: SipConfig, agent: str, hub: CallHub, desk: FallbackDesk, metrics: GatewayMetrics
+    ) -> None:
         self._config = config
         trunks = config.trunk_table()
         self._gate = TrunkGate(trunks, DigestVerifier(REALM, secrets.token_bytes(32), lambda: secrets.token_hex(8)))
@@ -64,7 +67,7 @@ class SipDoor:
         self._agent.attach(self._network)
         ports = RtpPorts(config.media_host, *config.rtp_ports)
         legs = SipLegs(config, MediaPlane(hub.ticker), ports, self._agent, metrics)
-        self._calls = SipCalls(trunks, agent, hub, legs, Transfers(legs, hub, metrics), metrics)
+        self._calls = SipCalls(trunks, agent, hub, desk, legs, Transfers(legs, hub, metrics), metrics)
         self._dialler = SipDialler(trunks, agent, hub, legs, self._calls, metrics)
         self._peers = SipPeers(config, trunks, self._agent, self._contact_for, metrics)
 

@@ -10,8 +10,10 @@ from picows import WSListener, WSUpgradeRequest
 
 from gateway.config import GatewayConfig
 from gateway.events import LegEnded
+from gateway.fallback import Ladder, Queue, SmallerEngine
 from gateway.metrics import GatewayMetrics
 from gateway.resumption import Resumption
+from gateway.runner.fallback_desk import FallbackDesk
 from gateway.runner.hub import CallHub, NoSlotError
 from gateway.runner.session import CallSession
 from gateway.runner.state_keeper import LEG_BROKE, StateKeeper
@@ -24,12 +26,13 @@ from gateway.twilio.messages import CODEC
 from gateway.twilio.signature import SIGNATURE_HEADER, SignatureChecker
 from gateway.twilio.stream import StreamStarted
 from gateway.twilio.tokens import TOKEN_TTL_S, InvalidTokenError, TokenMint
-from wire.bus.seam import BusUnavailableError, OneTimeTokens
+from wire.bus.seam import BusUnavailableError, Lease, OneTimeTokens
 from wire.ids import CallId
 
 log = structlog.get_logger()
 
 VOICE_PATH = "/twilio/voice"
+QUEUE_PATH = "/twilio/queue"
 AFTER_PATH = "/twilio/after"
 MAX_PENDING = 10_000  # admitted calls whose stream has not come; each lasts a minute at most
 _OVER = frozenset({"completed", "canceled", "failed", "busy", "no-answer"})
@@ -45,6 +48,7 @@ class TwilioHooks:
         hub: CallHub,
         tokens: OneTimeTokens,
         states: StateKeeper,
+        desk: FallbackDesk,
         metrics: GatewayMetrics,
         base_url: str,
     ) -> None:
@@ -53,6 +57,7 @@ class TwilioHooks:
         self._hub = hub
         self._tokens = tokens
         self._states = states
+        self._desk = desk
         self._metrics = metrics
         self._base_url = base_url
         self._stream_url = "ws" + base_url.removeprefix("http") + MEDIA_PATH
@@ -62,7 +67,11 @@ class TwilioHooks:
         """Calls whose stream has not come yet, oldest first."""
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post(VOICE_PATH, self._voice), web.post(AFTER_PATH, self._after)]
+        return [
+            web.post(VOICE_PATH, self._voice),
+            web.post(QUEUE_PATH, self._queue),
+            web.post(AFTER_PATH, self._after),
+        ]
 
     def upgrade(self, request: WSUpgradeRequest) -> WSListener | None:
         """A media socket asks to be opened; its request carries a signature over the bare URL."""
@@ -78,11 +87,59 @@ class TwilioHooks:
         if not _CALL_SID.fullmatch(call):
             raise web.HTTPBadRequest(text="CallSid is missing or malformed\n")
         try:
+            if await self._desk.must_wait():
+                raise NoSlotError("queue")
             await self._hub.admit(call, self._agent, door="twilio")
-        except NoSlotError:
-            return _twiml(twiml.reject_busy())
+        except NoSlotError as error:
+            return _twiml(await self._fall_back(call, error.reason))
         self._remember(call, self._setup(params.get("From", ""), params.get("To", "")))
         return self._connect(call)
+
+    async def _fall_back(self, call: CallId, reason: str) -> str:
+        """What a caller is told for whom there is no slot."""
+        ladder = self._desk.ladder
+        if reason == "draining" or not ladder.steps:
+            return twiml.reject_busy()
+        queued = await self._desk.join(call, "twilio")
+        if queued is not None:
+            self._note_steps(ladder.before_queue())
+            _, place = queued
+            return twiml.wait(ladder, place, self._queue_url(time.time(), 0), greet=True)
+        self._note_steps(ladder)
+        return twiml.fall_back(ladder)
+
+    async def _queue(self, request: web.Request) -> web.Response:
+        """A caller who waits asks whether it is his turn. All that we know of him stands in the address, signed."""
+        params = await self._signed_params(request, QUEUE_PATH)
+        call, queue = CallId(params.get("CallSid", "")), self._desk.ladder.queue
+        since, told = _waited(request)
+        if queue is None or not _CALL_SID.fullmatch(call) or since is None:
+            raise web.HTTPBadRequest(text="nobody waits like this\n")
+        waited_s = time.time() - since
+        place: int | None = None
+        if waited_s < queue.max_wait_s:
+            try:
+                asked = await self._desk.ask(call, self._agent, "twilio")
+            except BusUnavailableError:
+                asked = 0  # not known
+            if isinstance(asked, Lease):
+                self._remember(call, self._setup(params.get("From", ""), params.get("To", "")))
+                return self._connect(call)
+            if asked and waited_s >= (told + 1) * queue.announce_every_s:
+                place, told = asked, told + 1
+            return _twiml(twiml.wait(self._desk.ladder, place, self._queue_url(since, told), greet=False))
+        await self._desk.leave(call)
+        rest = self._desk.ladder.after_queue()
+        self._note_steps(rest)
+        return _twiml(twiml.fall_back(rest))
+
+    def _note_steps(self, ladder: Ladder) -> None:
+        for step in ladder.steps:
+            if not isinstance(step, SmallerEngine | Queue):
+                self._desk.note("twilio", step.name)
+
+    def _queue_url(self, since: float, told: int) -> str:
+        return f"{self._base_url}{QUEUE_PATH}?since={since:.0f}&told={told}"
 
     def _connect(self, call: CallId) -> web.Response:
         token = self._mint.mint(call, secrets.token_urlsafe(16), time.time())
@@ -178,6 +235,14 @@ class TwilioHooks:
         if left is None or left.after is not None:
             return self._setup("", ""), None
         return self._setup(left.caller, left.callee), left
+
+
+def _waited(request: web.Request) -> tuple[float | None, int]:
+    """Since when (Unix seconds) a caller waits, and how often he was told his place; as our own address says."""
+    since, told = request.query.get("since", ""), request.query.get("told", "")
+    if not (since.isdecimal() and told.isdecimal() and len(since) < 16 and len(told) < 6):
+        return None, 0
+    return float(since), int(told)
 
 
 def _twiml(text: str) -> web.Response:

@@ -5,6 +5,7 @@ from typing import TypeVar
 from gateway.call import Call, CallLimits
 from gateway.echo.guard import EchoGuard
 from gateway.effects import Effect, SendAudio, SendUp
+from gateway.resumption import Resumption
 from gateway.seams import CallSetup, PlayoutProfile
 from wire.audio.codecs import Codec
 from wire.bus.seam import Lease
@@ -31,10 +32,14 @@ class Driven:
     """A call and everything it wanted so far."""
 
     def __init__(
-        self, profile: PlayoutProfile = PROFILE, limits: CallLimits | None = None, echo: EchoGuard | None = None
+        self,
+        profile: PlayoutProfile = PROFILE,
+        limits: CallLimits | None = None,
+        echo: EchoGuard | None = None,
+        resumed: Resumption | None = None,
     ) -> None:
         setup = CallSetup("twilio", Codec.PCMU, profile, "front-desk")
-        self.call = Call(lease(), GatewayId("g1"), setup, now=0.0, limits=limits, echo=echo)
+        self.call = Call(lease(), GatewayId("g1"), setup, now=0.0, limits=limits, echo=echo, resumed=resumed)
         self.effects: list[Effect] = []
         self.seq = 0
         self.drain()

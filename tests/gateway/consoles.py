@@ -129,7 +129,7 @@ async def console(past: PastCalls | None = None, recordings: Mapping[str, Path] 
     worker = RuleWorker(local)
     await worker.start()
     await local.placement.advertise(WorkerAdvert(worker.id, "rule", 8, 400, 400), ttl_s=60)
-    bus, placement, _ = local.open(GatewayId("g1"))
+    bus, placement, *_ = local.open(GatewayId("g1"))
     metrics = GatewayMetrics(CollectorRegistry(), BusStats)
     hub = CallHub(GatewayId("g1"), bus, placement, metrics, CallLimits(), lambda note: None)
     feed = LiveFeed(hub.records, lambda call: GOOD_LINE)

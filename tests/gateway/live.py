@@ -20,7 +20,7 @@ from gateway.config.sip import SipConfig
 from gateway.config.webrtc import WebRtcConfig
 from wire.audio.codecs import Codec
 from wire.bus.local import LocalHub
-from wire.bus.seam import WorkerAdvert
+from wire.bus.seam import BEAT_S, WorkerAdvert
 from wire.ids import CallId, GatewayId, TurnId, WorkerId
 from wire.messages import (
     AnyMessage,
@@ -30,8 +30,12 @@ from wire.messages import (
     DecisionKind,
     DownMessage,
     SpeechChunk,
+    ToolCall,
+    Transcript,
     TurnCancelled,
     TurnDone,
+    Voice,
+    WorkerBeat,
 )
 
 AUTH_TOKEN = "auth-token-of-the-tests"
@@ -42,22 +46,34 @@ _TONE_500_HZ = b"".join(round(8_000 * sin(2 * pi * n / 32)).to_bytes(2, "little"
 
 
 class RuleWorker:
-    """Speaks one long turn after a call's second chunk, and notes everything it is told."""
+    """Speaks one long turn after a call's second chunk, shows that it lives, and notes everything it is told."""
 
     def __init__(self, hub: LocalHub) -> None:
         self.id = WorkerId("w1")
         self.received: list[AnyMessage] = []
         self._bus = hub.endpoint(self.id)
         self._seq: dict[str, int] = {}
-        self._gateways: dict[str, GatewayId] = {}
-        self._codecs: dict[str, Codec] = {}
+        self._opened: dict[str, CallOpened] = {}
         self._news = asyncio.Condition()
+        self._beating: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         await self._bus.start(self._take)
+        self._beat()
 
     async def close(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
         await self._bus.close()
+
+    def use_tool(self, call: CallId, name: str, **arguments: str) -> None:
+        """Have something done to a call."""
+        self._say(call, lambda call, epoch, seq: ToolCall(call, epoch, seq, name, arguments))
+
+    def tell(self, call: CallId, text: str) -> None:
+        """The words of the turn that is being said."""
+        turn = TurnId(1)
+        self._say(call, lambda call, epoch, seq: Transcript(call, epoch, seq, Voice.AGENT, text, turn))
 
     async def until(self, true: Callable[[list[AnyMessage]], bool]) -> None:
         async with asyncio.timeout(WAIT_S), self._news:
@@ -69,35 +85,42 @@ class RuleWorker:
     def _take(self, message: AnyMessage, _lag_s: float) -> None:
         self.received.append(message)
         if isinstance(message, CallOpened):
-            self._gateways[message.call] = message.gateway
-            self._codecs[message.call] = message.codec
-        if isinstance(message, AudioChunk):
+            self._opened[message.call] = message
+            self._seq[message.call] = 0
+        elif isinstance(message, AudioChunk):
+            past = self._opened[message.call].past
+            next_turn = TurnId(1 if past is None else past.turn + 1)
             speak = message.index == 1
-            kind, turn = (DecisionKind.SPEAK, TurnId(1)) if speak else (DecisionKind.LISTEN, TurnId(0))
-            self._say(message.call, lambda call, seq: Decision(call, 0, seq, message.index, kind, turn))
+            kind, turn = (DecisionKind.SPEAK, next_turn) if speak else (DecisionKind.LISTEN, TurnId(0))
+            self._say(message.call, lambda call, epoch, seq: Decision(call, epoch, seq, message.index, kind, turn))
             if speak:
                 self._speak(message.call, turn)
         asyncio.get_running_loop().create_task(self._tell())
 
     def _speak(self, call: CallId, turn: TurnId) -> None:
         for at in range(0, SPEECH_SAMPLES, 16_000):
-            self._say(call, partial(_speech, self._codecs[call], turn, at))
-        self._say(call, lambda call, seq: TurnDone(call, 0, seq, turn, SPEECH_SAMPLES))
+            self._say(call, partial(_speech, self._opened[call].codec, turn, at))
+        self._say(call, lambda call, epoch, seq: TurnDone(call, epoch, seq, turn, SPEECH_SAMPLES))
 
-    def _say(self, call: CallId, make: Callable[[CallId, int], DownMessage]) -> None:
-        seq = self._seq.get(call, 0)
+    def _say(self, call: CallId, make: Callable[[CallId, int, int], DownMessage]) -> None:
+        opened, seq = self._opened[call], self._seq[call]
         self._seq[call] = seq + 1
-        self._bus.send(self._gateways[call], make(call, seq))
+        self._bus.send(opened.gateway, make(call, opened.epoch, seq))
+
+    def _beat(self) -> None:
+        for gateway in {opened.gateway for opened in self._opened.values()}:
+            self._bus.send(gateway, WorkerBeat(CallId(""), 0, 0, self.id))
+        self._beating = asyncio.get_running_loop().call_later(BEAT_S / 2, self._beat)
 
     async def _tell(self) -> None:
         async with self._news:
             self._news.notify_all()
 
 
-def _speech(codec: Codec, turn: TurnId, at: int, call: CallId, seq: int) -> SpeechChunk:
+def _speech(codec: Codec, turn: TurnId, at: int, call: CallId, epoch: int, seq: int) -> SpeechChunk:
     """One octet over and over on telephones; a tone of 500 Hz where a voice codec would take that for nothing."""
     payload = b"\x22" * 16_000 if codec.bytes_per_sample == 1 else _TONE_500_HZ * 500
-    return SpeechChunk(call, 0, seq, turn, at, payload, f"word{at}")
+    return SpeechChunk(call, epoch, seq, turn, at, payload, f"word{at}")
 
 
 class Phone:
@@ -121,8 +144,8 @@ class Phone:
     def params(self) -> dict[str, str]:
         return {"CallSid": self.call_sid, "AccountSid": "AC1", "From": "+15550100", "To": "+15550199"}
 
-    async def post(self, path: str, signature: str | None = None) -> tuple[int, str]:
-        url, params = self.base_url + path, self.params()
+    async def post(self, path: str, signature: str | None = None, **fields: str) -> tuple[int, str]:
+        url, params = self.base_url + path, {**self.params(), **fields}
         signature = signature or RequestValidator(AUTH_TOKEN).compute_signature(url, params)
         async with self._http.post(url, data=params, headers={"X-Twilio-Signature": signature}) as response:
             return response.status, await response.text()
@@ -131,6 +154,10 @@ class Phone:
         """Webhook, upgrade, connected, start."""
         status, twiml = await self.post("/twilio/voice")
         assert status == 200, twiml
+        await self.follow(twiml)
+
+    async def follow(self, twiml: str) -> None:
+        """Open the stream that an answer asks for."""
         stream = ET.fromstring(twiml).find("./Connect/Stream")
         assert stream is not None, twiml
         self.stream_url = stream.get("url") or ""

@@ -251,7 +251,8 @@ def test_an_hour_of_a_sip_call_loses_no_media_time_and_leaves_no_growth(drift):
     for early, late in zip(
         map(max, zip(*sizes[2:12], strict=True)), map(max, zip(*sizes[50:], strict=True)), strict=True
     ):
-        assert late <= early + 4_096, f"bytes per minute of stream, core and user agent: {sizes}"
+        # The words of the last sixty lines are kept for a take-over, and fill up by and by.
+        assert late <= early + 8_192, f"bytes per minute of stream, core and user agent: {sizes}"
 
     alice.agent.hang_up(call, now)
     network.run(60.0)

@@ -12,6 +12,7 @@ from wire.bus.inbox import Inbox
 from wire.bus.local_placement import LocalPlacement, LocalTokens
 from wire.bus.open import BusParts
 from wire.bus.seam import BusStats, Deliver
+from wire.bus.waiting_line import LocalWaitingLine
 from wire.codec import encode
 from wire.ids import GatewayId, WorkerId
 from wire.messages import AnyMessage
@@ -25,6 +26,7 @@ class LocalHub:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.placement = LocalPlacement(clock)
         self.tokens = LocalTokens(clock)
+        self.line = LocalWaitingLine(clock)
         self._endpoints: dict[str, LocalBus] = {}
 
     def endpoint(self, address: WorkerId | GatewayId) -> "LocalBus":
@@ -32,8 +34,8 @@ class LocalHub:
         return LocalBus(self._endpoints, address)
 
     def open(self, address: WorkerId | GatewayId) -> BusParts:
-        """An endpoint with the shared placement and tokens; the counterpart of ``open_redis``."""
-        return BusParts(self.endpoint(address), self.placement, self.tokens)
+        """An endpoint with the shared placement, tokens and waiting line; the counterpart of ``open_redis``."""
+        return BusParts(self.endpoint(address), self.placement, self.tokens, self.line)
 
 
 class LocalBus:

@@ -40,11 +40,11 @@ class RedisPlacement:
         self._url = url
         self._clock = clock
         self._held: dict[CallId, _Held] = {}
-        self._advertise = _script(client, "advertise")
-        self._withdraw = _script(client, "withdraw")
-        self._lease = _script(client, "lease")
-        self._renew = _script(client, "renew")
-        self._release = _script(client, "release")
+        self._advertise = script(client, "advertise")
+        self._withdraw = script(client, "withdraw")
+        self._lease = script(client, "lease")
+        self._renew = script(client, "renew")
+        self._release = script(client, "release")
 
     async def advertise(self, advert: WorkerAdvert, ttl_s: float) -> None:
         async with asking(self._url):
@@ -99,6 +99,7 @@ class RedisTokens:
             return bool(await self._client.set(keys.spent_token(nonce), b"1", nx=True, px=round(ttl_s * 1000)))
 
 
-def _script(client: Redis, name: str) -> AsyncScript:
+def script(client: Redis, name: str) -> AsyncScript:
+    """A script of ``lua/``, by the name of its file."""
     source = files("wire.bus").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
     return client.register_script(source)

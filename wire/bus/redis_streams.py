@@ -20,6 +20,7 @@ from wire.bus.outbox import Outbox
 from wire.bus.redis_connection import ANSWER_TIMEOUT_S, UNREACHABLE, asking, connect
 from wire.bus.redis_placement import RedisPlacement, RedisTokens
 from wire.bus.redis_reader import StreamReader
+from wire.bus.redis_waiting_line import RedisWaitingLine
 from wire.bus.redis_writer import StreamWriter
 from wire.bus.seam import BusStats, BusUnavailableError, Deliver
 from wire.ids import GatewayId, WorkerId
@@ -138,9 +139,13 @@ class RedisBus:
 
 
 def open_redis(url: str, address: WorkerId | GatewayId, side: Side) -> BusParts:
-    """A bus with its placement and tokens on one Redis, not started yet. Raises BusUnavailableError for a bad URL."""
+    """A bus, placement, tokens and waiting line on one Redis, not started yet.
+
+    Raises BusUnavailableError for a bad URL.
+    """
     bus = RedisBus(url, address, side)
-    return BusParts(bus, RedisPlacement(bus.client, url), RedisTokens(bus.client, url))
+    line = RedisWaitingLine(bus.client, url)
+    return BusParts(bus, RedisPlacement(bus.client, url), RedisTokens(bus.client, url), line)
 
 
 async def _keep_alive(name: str, work: Callable[[], Awaitable[None]]) -> None:

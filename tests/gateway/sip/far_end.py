@@ -18,20 +18,17 @@ from tests.gateway.live import API_TOKEN, AUTH_TOKEN, WAIT_S, RuleWorker
 from tests.gateway.sip.telephone import HOST, Telephone
 from wire.bus.local import LocalHub
 from wire.bus.seam import WorkerAdvert
-from wire.ids import NO_TURN, CallId, GatewayId
-from wire.messages import CallOpened, ToolCall
+from wire.ids import GatewayId
+from wire.messages import CallOpened
 
 
 class SipWorker(RuleWorker):
-    """Speaks as its rule says, and uses tools when a test wants it to."""
+    """Speaks as its rule says, and can be waited for."""
 
     async def opened(self, number: int = 1) -> CallOpened:
         await self.until(lambda _: len(self.of(CallOpened)) >= number)
         newest: CallOpened = self.of(CallOpened)[-1]
         return newest
-
-    def use_tool(self, call: CallId, name: str, **arguments: str) -> None:
-        self._say(call, lambda call, seq: ToolCall(call, 0, seq, name, arguments, NO_TURN))
 
 
 class SipLine:
@@ -108,7 +105,7 @@ def sip_config(*trunks: dict[str, Any], **settings: Any) -> SipConfig:
 
 
 @asynccontextmanager
-async def sip_line(sip: SipConfig | None = None, slots: int = 8) -> AsyncIterator[SipLine]:
+async def sip_line(sip: SipConfig | None = None, slots: int = 8, **more: Any) -> AsyncIterator[SipLine]:
     hub = LocalHub()
     worker = SipWorker(hub)
     await worker.start()
@@ -119,6 +116,7 @@ async def sip_line(sip: SipConfig | None = None, slots: int = 8) -> AsyncIterato
         "drain_limit_s": WAIT_S,
         "twilio_auth_token": SecretStr(AUTH_TOKEN),
         "api_token": SecretStr(API_TOKEN),
+        **more,
     }
     gateway = Gateway(GatewayConfig(**settings), *hub.open(GatewayId("g1")), sip=sip or sip_config())
     await gateway.start()

@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from model_worker.seams import BadSnapshotError, CallSpec, Capabilities, Speech, StepInput, StepOutput, UnknownAgentError
+from model_worker.seams import (
+    BadSnapshotError,
+    CallSpec,
+    Capabilities,
+    Speech,
+    StepInput,
+    StepOutput,
+    UnknownAgentError,
+)
 from wire.audio.codecs import Codec
 from wire.bus.seam import ANYTHING, BusStats, BusUnavailableError, Deliver, Lease, Wish, WorkerAdvert
 from wire.ids import NO_TURN, CallId, GatewayId, TurnId, WorkerId

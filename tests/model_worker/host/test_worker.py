@@ -17,8 +17,17 @@ from model_worker.seams import Engine, StepInput
 from tests.model_worker.host.fakes import GATEWAY, Caller, Clock, FakeBus, FakeEngine, FakePlacement
 from wire.audio import g711
 from wire.bus.seam import BusUnavailableError, WorkerAdvert
-from wire.ids import WorkerId
-from wire.messages import AnyMessage, CallFailed, Decision, DecisionKind, SpeechChunk, TurnDone, WorkerDraining
+from wire.ids import GatewayId, WorkerId
+from wire.messages import (
+    AnyMessage,
+    CallFailed,
+    Decision,
+    DecisionKind,
+    SpeechChunk,
+    TurnDone,
+    WorkerBeat,
+    WorkerDraining,
+)
 
 ME = WorkerId("worker-1")
 
@@ -170,6 +179,48 @@ async def test_a_fault_of_the_engine_is_counted_and_the_worker_goes_on() -> None
         await rig.bus.wait_for(lambda sent: decided(1)(sent) and has(CallFailed)(sent))
         assert rig.value("calls_failed_total", reason="engine_fault") == 1
         assert rig.worker.not_ready() is None
+
+
+@pytest.fixture
+def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_worker.runner.worker.BEAT_S", 0.02)
+
+
+def beats(rig: Rig) -> list[tuple[str, WorkerBeat]]:
+    return [(to, message) for to, message in rig.bus.sent if isinstance(message, WorkerBeat)]
+
+
+@pytest.mark.usefixtures("quick_beats")
+async def test_gateways_with_open_calls_are_shown_that_the_worker_lives_and_no_others() -> None:
+    engine = FakeEngine()
+    engine.agents = {"front-desk"}
+    gone, refused, kept = GatewayId("gone"), GatewayId("refused"), GatewayId("kept")
+    async with running(engine) as rig:
+        over, unknown = Caller("over"), Caller("unknown")
+        rig.bus.arrive([over.opens(gateway=gone), over.closes(), unknown.opens("nobody", refused)])
+        await rig.bus.wait_for(has(CallFailed))
+        rig.bus.sent.clear()
+        rig.bus.arrive([Caller("one").opens(gateway=kept), Caller("two").opens(gateway=kept)])
+        rig.bus.arrive([(third := Caller("three")).opens(gateway=GATEWAY)])
+        await rig.bus.wait_for(has(WorkerBeat, 6))
+        assert {to for to, _ in beats(rig)} == {kept, GATEWAY}
+        assert [to for to, _ in beats(rig)].count(kept) == pytest.approx(3, abs=1)  # one for both its calls
+        assert {(beat.call, beat.epoch, beat.worker) for _, beat in beats(rig)} == {("", 0, ME)}
+        rig.bus.arrive([third.closes()])
+        rig.bus.sent.clear()
+        await rig.bus.wait_for(has(WorkerBeat, 3))
+        assert {to for to, _ in beats(rig)} == {kept}
+
+
+@pytest.mark.usefixtures("quick_beats")
+async def test_a_call_that_moved_here_from_another_gateway_is_shown_to_the_new_one_only() -> None:
+    async with running(FakeEngine()) as rig:
+        rig.bus.arrive([Caller().opens(gateway=GatewayId("old"))])
+        await rig.bus.wait_for(has(WorkerBeat))
+        rig.bus.sent.clear()
+        rig.bus.arrive([Caller(epoch=1).opens(gateway=GatewayId("new"))])
+        await rig.bus.wait_for(has(WorkerBeat, 2))
+        assert {to for to, _ in beats(rig)} == {GatewayId("new")}
 
 
 async def test_a_fault_of_the_loop_itself_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
