@@ -46,7 +46,7 @@ from gateway.events import (
 )
 from gateway.resumption import VERSION, Resumption
 from gateway.seams import CallSetup
-from gateway.serving import Patience, Serving
+from gateway.serving import DRAINING, Patience, Serving
 from gateway.turn.chunk_speech import ChunkSpeech
 from gateway.turn.chunker import Chunk, Chunker
 from gateway.turn.playout import BadPositionError
@@ -374,7 +374,7 @@ class Call:
             case Snapshot():
                 self._serving.keep(message)
             case WorkerDraining():
-                self._seek("draining", now)
+                self._seek(DRAINING, now)
             case CallRules(overlap=rules):
                 self._voice.follow(rules)
             case SoundEvent() | WorkerBeat():

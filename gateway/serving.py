@@ -28,6 +28,7 @@ MAX_MOVES = 4
 """More moves because of faults within ``MOVES_WITHIN_S`` tell that the call itself is what workers fail of."""
 
 Up = CallOpened | AudioChunk | TurnCancelled | Dtmf | Say | CallClosed
+DRAINING = "draining"
 _NO_SIGN = frozenset({"missed_decisions", "silent"})
 """Why a worker is given up of which nothing came: without a bus nothing does."""
 _LOGGED = (AudioChunk, TurnCancelled, Dtmf, Say)
@@ -85,7 +86,7 @@ class Serving:
         self._moves: deque[float] = deque(maxlen=MAX_MOVES)
         past = None
         if resumed is not None:
-            self.state = resumed.state
+            self.state, self._state_ends_at = resumed.state, -1  # what came after it is gone
             past = Past(0, turn=TurnId(resumed.turn), state=resumed.state, exact=False, said=resumed.said)
         self._open(past)
 
@@ -171,7 +172,7 @@ class Serving:
         """Another worker has the lease: the epoch ends, and the log is told again."""
         self._emit(SendUp(CallClosed(*self.stamp(), "moved"), self.worker))
         self._emit(NoteMoved(lease.worker, self._seeks_because, now - self._seeking_since, now - self._began_at))
-        if self._seeks_because != "draining":
+        if self._seeks_because != DRAINING:
             self._moves.append(now)
         self.worker = lease.worker
         self.epoch += 1
@@ -204,7 +205,9 @@ class Serving:
         give_up_at = self._give_up_at()
         if give_up_at is not None and now >= give_up_at:
             return True
-        return self.seeking and len(self._moves) == MAX_MOVES and now - self._moves[0] < MOVES_WITHIN_S
+        if not self.seeking or self._seeks_because == DRAINING or len(self._moves) < MAX_MOVES:
+            return False
+        return now - self._moves[0] < MOVES_WITHIN_S
 
     def handle_deadline(self, now: float) -> None:
         """Notice a worker that owes too much."""

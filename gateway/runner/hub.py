@@ -22,6 +22,7 @@ from gateway.runner.shadow import SUFFIX, ShadowPolicy, Shadows
 from gateway.runner.ticker import Ticker
 from gateway.runner.worker_watch import WorkerWatch
 from gateway.seams import CallSetup, Leg, LegQuality
+from gateway.serving import DRAINING
 from wire.audio.codecs import Codec
 from wire.bus.seam import Bus, BusUnavailableError, Lease, Placement, Wish
 from wire.ids import CallId, GatewayId, WorkerId
@@ -43,7 +44,7 @@ FAREWELL_S = 5.0  # a sentence, and the decision before it
 RENEW_EVERY_S = 5.0  # three renewals may be lost before a lease runs out
 MAX_RECORDS = 256
 NO_CLIPS: Mapping[Codec, bytes] = {}
-STILL_SERVED = frozenset({"silent", "missed_decisions", "draining", "lease_lost"})
+STILL_SERVED = frozenset({"silent", "missed_decisions", DRAINING, "lease_lost"})
 """Why another worker is sought for a call which the one it has may still know; any other reason is its own word."""
 
 
@@ -392,15 +393,17 @@ class CallHub:
             suspect=reason == "silent",
         )
         log.warning("call.seeks_worker", call=call.id, worker=call.worker, reason=reason)
-        if reason == "draining":
+        if reason == DRAINING:
             async with self._hand_over:
                 await asyncio.sleep(HAND_OVER_EVERY_S)
         while call.seeking and not call.ended:
             lease = None if self._bus_away else await self._lease(call.id, wish)
-            if lease is not None and call.seeking and not call.ended:
+            if lease is not None:
                 self._watch.expect(lease.worker, monotonic())
-                session.post(Moved(lease))
+                session.post(Moved(lease))  # also if the old worker found back meanwhile: the lease says who serves
                 log.info("call.moved", call=call.id, worker=lease.worker, epoch=call.epoch)
+                if not self.is_live(call.id):
+                    self.give_up(call.id)  # it ended while we asked
                 return
             await asyncio.sleep(SEEK_EVERY_S)
             if reason not in STILL_SERVED:  # it threw the call out and may have it back, if nobody else is there

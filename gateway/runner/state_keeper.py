@@ -60,8 +60,9 @@ class StateKeeper:
                 self._over[call] = resumption.pack(replace(kept, after=after))
         elif kind in _CHANGES:
             self._changed.add(call)
-        elif kind is SendUp:
+        elif kind is SendUp and call not in self._ours:
             self._ours.add(call)
+            self._changed.add(call)
 
     async def recall(self, call: CallId) -> Resumption | None:
         """What any gateway knows of a call. Raises BusUnavailableError."""

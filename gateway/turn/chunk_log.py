@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 class ChunkLog:
-    """Bounded by the number of chunks; what lies between two chunks goes with the earlier one."""
+    """Bounded by the number of chunks; what lies between two chunks stays with the later one."""
 
     def __init__(self, max_chunks: int) -> None:
         self._max_chunks = max_chunks

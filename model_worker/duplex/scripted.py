@@ -164,13 +164,13 @@ class ScriptedEngine:
         rules = self.open(call, spec)
         served = self._calls[call]
         try:
-            spoke, silent_chunks, last_turn, last_turn_s, history = msgspec.msgpack.decode(state)
+            spoken, silent_chunks, last_turn, last_turn_s, history = msgspec.msgpack.decode(state)
             served.history.extend({**entry, "say": Say.model_validate(entry["say"])} for entry in history)
+            served.caller_spoke, served.silent_chunks = bool(spoken), int(silent_chunks)
+            served.last_turn, served.last_turn_s = TurnId(int(last_turn)), float(last_turn_s)
         except (ValueError, TypeError, KeyError) as error:
             self.close(call)
             raise BadSnapshotError(f"not a snapshot of a script: {type(error).__name__}") from None
-        served.caller_spoke, served.silent_chunks = bool(spoke), int(silent_chunks)
-        served.last_turn, served.last_turn_s = TurnId(last_turn), float(last_turn_s)
         return rules
 
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:

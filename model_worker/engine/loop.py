@@ -12,7 +12,7 @@ from math import inf
 
 from model_worker.engine.intake import Intake
 from model_worker.engine.stats import Failure, Fault, LoopStats
-from model_worker.engine.takeover import LoopState, Takeover, pack, unpack
+from model_worker.engine.takeover import LoopState, Takeover, TurnNumbers, pack, unpack
 from model_worker.engine.turn_voice import Piece, TurnVoice
 from model_worker.scheduler import Scheduler
 from model_worker.seams import BadSnapshotError, Engine, Said, StepInput, StepOutput, UnknownAgentError
@@ -54,16 +54,16 @@ SNAPSHOT_EVERY_CHUNKS = 10  # a replay of four seconds takes a worker a fraction
 class _Served:
     """A call the engine has open: its up stream, and the turn it speaks."""
 
-    __slots__ = ("heard_at", "last_turn", "session", "snapshot_from", "takeover", "turn_offset", "voice")
+    __slots__ = ("heard_at", "last_turn", "newest_turn", "session", "snapshot_from", "takeover", "turn_offset", "voice")
 
-    def __init__(self, session: Session, takeover: Takeover | None, turn_offset: int, now: float) -> None:
+    def __init__(self, session: Session, takeover: Takeover | None, numbers: TurnNumbers, now: float) -> None:
         self.session = session
         self.heard_at = now
         self.voice: TurnVoice | None = None
         self.takeover = takeover
         """Until the call is where the worker before left it."""
-        self.turn_offset = turn_offset
-        """The engine's turn 1 is the gateway's turn ``turn_offset + 1``."""
+        self.turn_offset, self.newest_turn = numbers
+        """The engine's turn 1 is the gateway's turn ``turn_offset + 1``; its newest turn is ``newest_turn``."""
         self.last_turn = NO_TURN if takeover is None else takeover.last_turn
         """The newest turn that is over; nothing more is said in it."""
         self.snapshot_from: float = SNAPSHOT_EVERY_CHUNKS
@@ -174,39 +174,39 @@ class EngineLoop:
             self._refuse(session, Failure.NO_SLOT)
             return
         try:
-            rules, takeover, turn_offset = self._begin(session, opened.past)
+            rules, takeover, numbers = self._begin(session, opened.past)
         except UnknownAgentError:
             self._refuse(session, Failure.UNKNOWN_AGENT)
         except Exception as error:
             self._faults.append(Fault(session.call, "open", error))
             self._refuse(session, Failure.ENGINE_FAULT)
         else:
-            self._calls[session.call] = _Served(session, takeover, turn_offset, now)
+            self._calls[session.call] = _Served(session, takeover, numbers, now)
             if rules is not None:
                 self._send(session, CallRules(*session.stamp(), rules))
             self.stats.open_calls = len(self._calls)
             self._announce_draining(session, now)
 
-    def _begin(self, session: Session, past: Past | None) -> tuple[OverlapRules | None, Takeover | None, int]:
+    def _begin(self, session: Session, past: Past | None) -> tuple[OverlapRules | None, Takeover | None, TurnNumbers]:
         """Open a call in the engine, or go on with it where another worker was."""
         engine, call, spec = self._engine, session.call, session.spec
         if past is None:
-            return engine.open(call, spec), None, 0
+            return engine.open(call, spec), None, TurnNumbers()
         self.stats.taken_over += 1
         spec = replace(spec, said=tuple(Said(line.voice, line.text) for line in past.said))
-        exact, turn_offset = past.exact, 0
+        exact, numbers = past.exact, TurnNumbers()
         try:
             if past.state:
                 state = unpack(past.state)
                 rules = engine.restore(call, spec, state.engine)
-                turn_offset = state.turn_offset
+                numbers = state.turns
             else:
                 rules = engine.open(call, spec if not exact else session.spec)
         except BadSnapshotError:
             self.stats.bad_snapshots += 1
             rules, exact = engine.open(call, spec), False
         takeover = Takeover(past, session.codec.bytes_per_sample, exact=exact)
-        return rules, takeover, turn_offset if exact else past.turn
+        return rules, takeover, numbers if exact else TurnNumbers(past.turn)
 
     def _receive_media(
         self, served: _Served, message: AudioChunk | TurnCancelled | Dtmf | Say, lag_s: float, now: float
@@ -281,6 +281,7 @@ class EngineLoop:
         done = self._clock()
         self.last_batch = len(inputs)
         self.last_step_s = done - started
+        newest = {served.session.call: chunk.index for served, chunk in ready}
         for served, chunk in ready:
             if not self._serves(served):
                 continue
@@ -290,7 +291,7 @@ class EngineLoop:
                 self._fail(served, Failure.ENGINE_FAULT)
                 continue
             self.stats.decided_chunks += 1
-            if chunk.index >= served.snapshot_from:
+            if chunk.index >= served.snapshot_from and chunk.index == newest[session.call]:
                 self._take_snapshot(served, chunk.index)
             if session.backlog:
                 self._scheduler.add(session.call, session.waiting_since)
@@ -304,7 +305,10 @@ class EngineLoop:
             return True
         served.takeover = None
         saying = NO_TURN if served.voice is None else served.voice.turn
-        return takeover.seamless(saying) or self._end_old_turn(served, takeover, saying)
+        going_on = takeover.seamless(saying) or self._end_old_turn(served, takeover, saying)
+        # An engine that said fewer turns in the replay than before would number the next one as one that is over.
+        served.turn_offset = max(served.turn_offset, takeover.turn - served.newest_turn)
+        return going_on
 
     def _end_old_turn(self, served: _Served, takeover: Takeover, saying: TurnId) -> bool:
         """The engine does not go on with what the worker before was saying; False when that cost the call."""
@@ -329,7 +333,7 @@ class EngineLoop:
             return
         if state is None:
             return
-        packed = pack(LoopState(served.turn_offset, state))
+        packed = pack(LoopState(TurnNumbers(served.turn_offset, served.newest_turn), state))
         if len(packed) > MAX_STATE_BYTES:
             served.snapshot_from = inf
             return
@@ -380,6 +384,7 @@ class EngineLoop:
             return False
         session, takeover = served.session, served.takeover
         wire_turn = served.on_wire(output.turn)
+        served.newest_turn = max(served.newest_turn, output.turn)
         if takeover is None or not takeover.covers(chunk.index):
             self._send_decision(session, chunk, output, wire_turn, started, done)
         for said in output.said:

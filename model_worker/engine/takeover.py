@@ -5,6 +5,7 @@ actions up to ``Past.decided_below`` went out already; of the turn that was open
 checksum tells whether an engine that draws chance says the same again: if not, that turn ends where it is.
 """
 
+from typing import NamedTuple
 from zlib import crc32
 
 from msgspec import Struct, msgpack
@@ -15,10 +16,17 @@ from wire.ids import TurnId
 from wire.messages import Past
 
 
+class TurnNumbers(NamedTuple):
+    """The engine's turn 1 is turn ``offset + 1`` on the wire; ``newest`` is the engine's newest one."""
+
+    offset: int = 0
+    newest: int = 0
+
+
 class LoopState(Struct, frozen=True, array_like=True):
     """What a ``Snapshot`` carries: the engine's own state, and how its turns are numbered on the wire."""
 
-    turn_offset: int
+    turns: TurnNumbers
     engine: bytes
 
 
@@ -72,7 +80,7 @@ class Takeover:
 
     def tells(self, index: int) -> bool:
         """Whether the next transcript or tool call of this chunk is news."""
-        if index == self._past.decided_below - 1:
+        if self.exact and index == self._past.decided_below - 1:
             self._told += 1
             return self._told > self._past.told
         return not self.covers(index)

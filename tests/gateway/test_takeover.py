@@ -540,3 +540,19 @@ def test_a_barge_in_is_told_again_in_its_place():
     again = [e.message for e in moves(driven, "w2", 1.4) if isinstance(e, SendAgain)]
     assert isinstance(again[-1], TurnCancelled)
     assert (again[-1].turn, again[-1].epoch) == (1, 1)
+
+
+def test_a_resumed_call_that_moves_before_its_first_snapshot_is_not_exact():
+    driven = Driven(resumed=LEFT)
+    now = serve(driven, 2)
+    moves(driven, "w2", now)
+    assert not told(driven).exact
+
+
+def test_a_worker_that_drains_is_no_fault():
+    driven = Driven()
+    for number in range(MAX_MOVES):
+        move_because(driven, "engine_fault", 1.0 + number)
+    driven.call.receive(WorkerGone("draining"), 10.0)
+    driven.drain()
+    assert not driven.call.ended

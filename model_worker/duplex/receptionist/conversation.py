@@ -48,6 +48,7 @@ STALLED_S = 6.0  # a turn of which nothing more is heard for so long was lost on
 class Memory(Struct, frozen=True, array_like=True):
     """What a conversation needs to go on elsewhere while nobody speaks: the ear begins anew."""
 
+    agent: str
     dialog: DialogMemory
     elapsed_s: float
     quiet_s: float
@@ -64,6 +65,7 @@ class Conversation:
         self.ear = ear
         self.failed = False
         self._render = render
+        self._agent = agent.name
         self._dialog = Dialog(agent)
         self._max_call_s = agent.max_call_minutes * 60
         self._reject_below = reject_below
@@ -93,10 +95,12 @@ class Conversation:
             return None
         entries = tuple((e.voice, e.text, int(e.turn), e.cut) for e in self.history.last(MEMORY_ENTRIES))
         turns = int(self._newest_turn), int(self._ordered_turn)
-        return Memory(self._dialog.memory, self._elapsed_s, self._quiet_s, *turns, entries)
+        return Memory(self._agent, self._dialog.memory, self._elapsed_s, self._quiet_s, *turns, entries)
 
     def recall(self, memory: Memory) -> None:
         """Go on where another conversation was. Raises ValueError when that was of another agent."""
+        if memory.agent != self._agent:
+            raise ValueError("another agent's")
         self._dialog.recall(memory.dialog)
         self._phrases = self._dialog.expected
         self._elapsed_s, self._quiet_s = memory.elapsed_s, memory.quiet_s

@@ -18,7 +18,7 @@ from model_worker.duplex.script import Script
 from model_worker.duplex.scripted import ScriptedEngine
 from model_worker.engine import EngineLoop
 from model_worker.engine.loop import SNAPSHOT_EVERY_CHUNKS, Outgoing
-from model_worker.engine.takeover import LoopState, pack
+from model_worker.engine.takeover import LoopState, TurnNumbers, pack, unpack
 from model_worker.seams import BadSnapshotError, CallSpec, Capabilities, Engine, Said
 from tests.model_worker.host.fakes import CALL, GATEWAY, Caller, Clock, FakeEngine, speak
 from wire.audio import g711
@@ -517,7 +517,7 @@ def test_an_inexact_takeover_says_nothing_of_the_replay_and_numbers_turns_after_
 
 
 def packed(turn_offset: int, state: bytes) -> bytes:
-    return pack(LoopState(turn_offset, state))
+    return pack(LoopState(TurnNumbers(turn_offset, 2), state))
 
 
 def test_a_snapshot_is_restored_and_turns_keep_their_numbers() -> None:
@@ -587,3 +587,45 @@ def test_an_engine_whose_snapshot_fails_is_not_asked_again_and_goes_on() -> None
         loop.step(0.0)
     assert [(fault.stage, engine.asked) for fault in loop.take_faults()] == [("snapshot", 1)]
     assert loop.stats.decided_chunks == 40
+
+
+@pytest.mark.parametrize("open_", [True, False])
+def test_an_engine_that_said_fewer_turns_in_the_replay_is_heard_all_the_same(open_):
+    engine = Restorable()
+    engine.answers = {3: speak(1, 80)}
+    past = Past(2, turn=TurnId(1), generated=800, open=open_, checksum=1)
+    _, _, out = taken_over(engine, past, chunks=4)
+    assert [message for message in out if isinstance(message, SpeechChunk)]
+
+
+def test_an_inexact_takeover_tells_nothing_of_the_replay():
+    def says_noon(given):
+        return replace(speak(1, 800, done=True)(given), said=(Said(Voice.AGENT, "noon"),))
+
+    engine = Restorable()
+    engine.answers = {42: says_noon}
+    past = Past(43, turn=TurnId(5), generated=900, exact=False, said=SAID)
+    _, _, out = taken_over(engine, past, chunks=3, first=40)
+    assert out == []
+
+
+class Counting(FakeEngine):
+    """Its snapshot is the number of chunks that it has heard."""
+
+    def snapshot(self, call):
+        return str(len(self.events) - 1).encode()
+
+
+def test_a_snapshot_holds_no_chunk_after_its_own():
+    engine, caller = Counting(), Caller()
+    engine.capabilities = replace(engine.capabilities, chunks_per_step=8)
+    loop = EngineLoop(engine, Clock())
+    told: list[UpMessage] = [caller.opens(), *(caller.speaks() for _ in range(40))]
+    for message in told:
+        loop.receive(message, 0.0, 0.0)
+    out = []
+    while loop.due:
+        out += loop.step(0.0)
+    taken = [(message.index, int(unpack(message.state).engine)) for _, message in out if isinstance(message, Snapshot)]
+    assert taken
+    assert all(index == newest for index, newest in taken)

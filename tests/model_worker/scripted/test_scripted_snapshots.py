@@ -160,3 +160,8 @@ def test_what_is_no_snapshot_is_refused_and_opens_nothing(state: bytes) -> None:
 def test_an_unknown_agent_is_unknown_with_a_snapshot_too() -> None:
     with pytest.raises(UnknownAgentError):
         engine().restore(CALL, CallSpec("nobody"), b"")
+
+
+def test_counts_that_are_none_are_refused():
+    with pytest.raises(BadSnapshotError):
+        engine().restore(CALL, SPEC, msgspec.msgpack.encode([True, "x", None, 0.0, []]))
