@@ -151,7 +151,7 @@ class Gateway:
             config.zone,
             _hold_clips(config.hold_clip),
             config.farewell,
-            (config.line_engine, *ladder.engines),
+            (config.line_engine, *ladder.engines_at_once),
         )
         desk = FallbackDesk(ladder, self._hub, self._line, metrics)
         if config.shadow_engine:
@@ -172,7 +172,7 @@ class Gateway:
         app.on_response_prepare.append(one_request)
         app.add_routes(hooks.routes() + operations.routes() + Dialling(token, self._dial).routes())
         if self._webrtc_config is not None:
-            self.webrtc = _browser_door(self._webrtc_config, config.agent, self._hub, metrics, feed)
+            self.webrtc = _browser_door(self._webrtc_config, config.agent, self._hub, metrics, feed, ladder)
             origins = Origins(self.base_url, self._webrtc_config.allowed_origins)
             app.add_routes(Whip(self._webrtc_config, self.webrtc, origins, metrics).routes())
             app.add_routes(PageTokens(self._webrtc_config, token, origins).routes())
@@ -311,7 +311,7 @@ def _echo_guard() -> Callable[[Codec], EchoGuard] | None:
 
 
 def _browser_door(
-    config: WebRtcConfig, agent: str, hub: CallHub, metrics: GatewayMetrics, feed: LiveFeed
+    config: WebRtcConfig, agent: str, hub: CallHub, metrics: GatewayMetrics, feed: LiveFeed, ladder: Ladder
 ) -> "WebRtcDoor":
     """Raises ConfigError where aiortc or libopus is not installed: they are an extra."""
     try:
@@ -322,7 +322,7 @@ def _browser_door(
         raise ConfigError(str(error)) from None
     except ImportError as error:
         raise ConfigError(f"browser calls need more packages ({error.name}): pip install 'twowire[webrtc]'") from None
-    return WebRtcDoor(config, agent, hub, metrics, feed)
+    return WebRtcDoor(config, agent, hub, metrics, feed, ladder)
 
 
 async def run_gateway(

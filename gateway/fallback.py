@@ -60,29 +60,32 @@ class Ladder:
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """Engines that will do where the line's own is full, in order of preference."""
+        """Every engine that will do where the line's own is full."""
         return tuple(step.engine for step in self.steps if isinstance(step, SmallerEngine))
+
+    @property
+    def engines_at_once(self) -> tuple[str, ...]:
+        """Engines that are asked for before anything is said: no step before them waits for somebody.
+
+        Who can be served needs no excuse, so a greeting does not hold them back; who waits, waits for these.
+        """
+        return tuple(step.engine for step in self.steps[: self._first_wait()] if isinstance(step, SmallerEngine))
+
+    @property
+    def in_turn(self) -> tuple[Step, ...]:
+        """What is left for callers whom none of ``engines_at_once`` serves; doors name a step by its number here."""
+        at = self._first_wait()
+        return tuple(step for step in self.steps[:at] if not isinstance(step, SmallerEngine)) + self.steps[at:]
 
     @property
     def queue(self) -> Queue | None:
         """The queue of the line; None when nobody waits."""
         return next((step for step in self.steps if isinstance(step, Queue)), None)
 
-    @property
-    def transfer(self) -> Transfer | None:
-        """Who takes calls over; None when nobody does."""
-        return next((step for step in self.steps if isinstance(step, Transfer)), None)
+    def after_queue(self) -> int:
+        """The number of the step for who has waited in vain."""
+        return next((number for number, step in enumerate(self.in_turn, 1) if isinstance(step, Queue)), 0)
 
-    def before_queue(self) -> "Ladder":
-        """What comes before anybody waits."""
-        for number, step in enumerate(self.steps):
-            if isinstance(step, Queue):
-                return Ladder(self.steps[:number])
-        return self
-
-    def after_queue(self) -> "Ladder":
-        """What is left for who has waited in vain."""
-        for number, step in enumerate(self.steps):
-            if isinstance(step, Queue):
-                return Ladder(self.steps[number + 1 :])
-        return Ladder()
+    def _first_wait(self) -> int:
+        takes_time = Queue | Transfer | Voicemail
+        return next((at for at, step in enumerate(self.steps) if isinstance(step, takes_time)), len(self.steps))

@@ -67,7 +67,8 @@ class GatewayMetrics:
         )
         self.fallbacks = Counter(
             "twowire_gateway_fallbacks",
-            "Steps taken for callers for whom there was no slot: engine, greeting, queue, transfer, voicemail.",
+            "Steps taken for callers for whom there was no slot: engine, greeting, queue, transfer, voicemail; and"
+            " those that a door cannot take, which were passed over: greeting_skipped, voicemail_skipped.",
             ["door", "step"],
             registry=registry,
         )

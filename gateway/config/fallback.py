@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gateway.fallback import Greeting, Ladder, Queue, SmallerEngine, Step, Transfer, Voicemail
+from gateway.sip.errors import SipParseError
+from gateway.sip.uri import parse_uri
 from wire.settings import ConfigError
 
 MAX_FILE_BYTES = 64 * 1_024
@@ -43,6 +45,16 @@ class _Queue(_Entry):
 
 class _Transfer(_Entry):
     to: _Number
+
+    @field_validator("to")
+    @classmethod
+    def _callable(cls, to: str) -> str:
+        if to.startswith(("sip:", "sips:")):
+            try:
+                parse_uri(to)
+            except SipParseError as error:
+                raise ValueError(f"expected a sip: or sips: URI, got another: {error.reason}") from None
+        return to
 
 
 class _Voicemail(_Entry):
@@ -103,9 +115,11 @@ def load_ladder(path: Path) -> Ladder:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{where} is larger than {MAX_FILE_BYTES} bytes")
     try:
-        read = _File.model_validate(yaml.safe_load(data) or {})
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(data) or {}
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise ConfigError(f"{where} is not YAML: {error}") from None
+    try:
+        read = _File.model_validate(content)
     except ValidationError as error:
         faults = error.errors(include_input=False, include_url=False)
         lines = [f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}" for fault in faults]

@@ -161,14 +161,29 @@ class CallHub:
         if told:
             await asyncio.sleep(FAREWELL_S)
 
-    async def admit(self, call: CallId, agent: str, door: str) -> Lease:
-        """Hold a slot for a call before it is answered. Raises NoSlotError."""
-        if self.draining:
-            self._refuse(call, door, "draining")
-        return await self.confirm(call, agent, door)
+    async def admit(self, call: CallId, agent: str, door: str, engine: str = "") -> Lease:
+        """Hold a slot for a call before it is answered. Raises NoSlotError.
 
-    async def confirm(self, call: CallId, agent: str, door: str) -> Lease:
+        A named ``engine``, and no other, is a step of the ladder: the call was counted as refused before that.
+        """
+        if self.draining:
+            if engine:
+                raise NoSlotError("draining")
+            self._refuse(call, door, "draining")
+        return await self.confirm(call, agent, door, engine)
+
+    async def confirm(self, call: CallId, agent: str, door: str, engine: str = "") -> Lease:
         """The lease of a call that was admitted, by whichever gateway; a new one if it ran out. Raises NoSlotError."""
+        if engine:
+            try:
+                wish = Wish(agent=agent, engine=engine, zone=self._zone)
+                lease = await self._placement.lease(call, PENDING_LEASE_S, wish)
+            except BusUnavailableError:
+                raise NoSlotError("bus_unavailable") from None
+            if lease is None:
+                raise NoSlotError("no_slot")
+            self._metrics.fallbacks.labels(door, "engine").inc()
+            return lease
         try:
             lease = await self.seek_slot(call, agent, door)
         except BusUnavailableError:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from time import monotonic
 
 import structlog
 
 from gateway.events import KeyPressed, LegEnded
+from gateway.fallback import Greeting, Queue, SmallerEngine, Transfer, Voicemail
 from gateway.metrics import GatewayMetrics
 from gateway.runner.fallback_desk import FallbackDesk
 from gateway.runner.hub import CallHub, NoSlotError
@@ -124,13 +126,14 @@ class SipCalls:
 
     async def _admit(self, call: SipCall, sdp: bytes) -> None:
         try:
-            if await self._desk.must_wait():
+            if not self._hub.draining and await self._desk.must_wait():
                 raise NoSlotError("queue")
             call.lease = await self._hub.admit(call.id, call.agent, "sip")
         except NoSlotError as error:
-            call.lease = None if error.reason == "draining" else await self._wait_in_line(call)
+            if error.reason != "draining":
+                call.lease = await self._climb(call)
             if call.lease is None:
-                self._turn_away(call, error.reason)
+                self._turn_away(call, "draining" if self._hub.draining else error.reason)
                 return
         if call.ended:  # the caller gave up while we asked
             self._hub.give_up(call.id)
@@ -139,6 +142,25 @@ class SipCalls:
             self._open(call)
         self._sip.ua.answer(call.handle, sdp, monotonic())
         self._sip.drain()
+
+    async def _climb(self, call: SipCall) -> Lease | None:
+        """Take the steps of the ladder, until one serves the call or ends it; None when none has served it."""
+        for step in self._desk.ladder.in_turn:
+            if call.ended or self._hub.draining:
+                return None
+            match step:
+                case SmallerEngine(engine):
+                    with suppress(NoSlotError):
+                        return await self._hub.admit(call.id, call.agent, "sip", engine)
+                case Queue():
+                    lease = await self._wait_in_line(call)
+                    if lease is not None:
+                        return lease
+                case Transfer():
+                    self._send_on(call, step)
+                case Greeting() | Voicemail():
+                    self._desk.note("sip", f"{step.name}_skipped")  # the call is not answered: nobody would hear it
+        return None
 
     async def _wait_in_line(self, call: SipCall) -> Lease | None:
         """182 until it is the caller's turn (RFC 3261 §21.1.4); None when nobody waits here, or it takes too long."""
@@ -149,8 +171,10 @@ class SipCalls:
         self._sip.drain()
         give_up_at = monotonic() + min(queued[0].max_wait_s, _LONGEST_RING_S)
         try:
-            while not call.ended and monotonic() < give_up_at:
+            while monotonic() < give_up_at:
                 await asyncio.sleep(_ASK_EVERY_S)
+                if call.ended or self._hub.draining:  # another gateway may serve who is refused now
+                    return None
                 try:
                     asked = await self._desk.ask(call.id, call.agent, "sip")
                 except BusUnavailableError:
@@ -161,22 +185,24 @@ class SipCalls:
         finally:
             await self._desk.leave(call.id)
 
+    def _send_on(self, call: SipCall, step: Transfer) -> None:
+        """To somebody else, whom the caller's own telephone calls (RFC 3261 §21.3.3)."""
+        try:
+            target = parse_target(step.to, call.home)
+        except BadTargetError as error:
+            log.warning("fallback.bad_target", reason=str(error))
+            return
+        self._desk.note("sip", step.name)
+        self._legs.close(call)
+        self._sip.ua.refuse(call.handle, 302, monotonic(), headers=(("Contact", f"<{target}>"),))
+        self._sip.drain()
+
     def _turn_away(self, call: SipCall, reason: str) -> None:
-        """To somebody else (RFC 3261 §21.3.3) where the ladder says so, else refused."""
         if call.ended:
             return
         self._legs.close(call)
         status = call.trunk.busy_status if reason in ("no_slot", "queue") else 503
         headers = () if status == 486 else (("Retry-After", str(_RETRY_AFTER_S)),)
-        transfer = self._desk.ladder.transfer
-        if transfer is not None and reason != "draining":
-            try:
-                target = parse_target(transfer.to, call.home)
-            except BadTargetError as error:
-                log.warning("fallback.bad_target", reason=str(error))
-            else:
-                self._desk.note("sip", transfer.name)
-                status, headers = 302, (("Contact", f"<{target}>"),)
         self._sip.ua.refuse(call.handle, status, monotonic(), headers=headers)
         self._sip.drain()
 

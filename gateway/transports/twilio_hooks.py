@@ -3,6 +3,8 @@
 import re
 import secrets
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 from aiohttp import web
@@ -10,7 +12,7 @@ from picows import WSListener, WSUpgradeRequest
 
 from gateway.config import GatewayConfig
 from gateway.events import LegEnded
-from gateway.fallback import Ladder, Queue, SmallerEngine
+from gateway.fallback import Greeting, Queue, SmallerEngine, Step, Transfer, Voicemail
 from gateway.metrics import GatewayMetrics
 from gateway.resumption import Resumption
 from gateway.runner.fallback_desk import FallbackDesk
@@ -33,14 +35,17 @@ log = structlog.get_logger()
 
 VOICE_PATH = "/twilio/voice"
 QUEUE_PATH = "/twilio/queue"
+STEP_PATH = "/twilio/step"
 AFTER_PATH = "/twilio/after"
 MAX_PENDING = 10_000  # admitted calls whose stream has not come; each lasts a minute at most
 _OVER = frozenset({"completed", "canceled", "failed", "busy", "no-answer"})
+_SPOKEN_TO = frozenset({"completed", "answered"})
+"""How a <Dial> ended that somebody took."""
 _CALL_SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class TwilioHooks:
-    """Answers ``/twilio/voice`` and ``/twilio/after``, and decides on media sockets."""
+    """Answers what Twilio asks under ``/twilio``, and decides on media sockets."""
 
     def __init__(
         self,
@@ -70,6 +75,7 @@ class TwilioHooks:
         return [
             web.post(VOICE_PATH, self._voice),
             web.post(QUEUE_PATH, self._queue),
+            web.post(STEP_PATH, self._next_step),
             web.post(AFTER_PATH, self._after),
         ]
 
@@ -87,26 +93,53 @@ class TwilioHooks:
         if not _CALL_SID.fullmatch(call):
             raise web.HTTPBadRequest(text="CallSid is missing or malformed\n")
         try:
-            if await self._desk.must_wait():
+            if not self._hub.draining and await self._desk.must_wait():
                 raise NoSlotError("queue")
             await self._hub.admit(call, self._agent, door="twilio")
         except NoSlotError as error:
-            return _twiml(await self._fall_back(call, error.reason))
-        self._remember(call, self._setup(params.get("From", ""), params.get("To", "")))
-        return self._connect(call)
+            if error.reason == "draining":
+                return _twiml(twiml.reject_busy())
+            return await self._climb(call, params, 0)
+        return self._serve(call, params)
 
-    async def _fall_back(self, call: CallId, reason: str) -> str:
-        """What a caller is told for whom there is no slot."""
-        ladder = self._desk.ladder
-        if reason == "draining" or not ladder.steps:
-            return twiml.reject_busy()
-        queued = await self._desk.join(call, "twilio")
-        if queued is not None:
-            self._note_steps(ladder.before_queue())
-            _, place = queued
-            return twiml.wait(ladder, place, self._queue_url(time.time(), 0), greet=True)
-        self._note_steps(ladder)
-        return twiml.fall_back(ladder)
+    async def _climb(self, call: CallId, params: Mapping[str, str], number: int) -> web.Response:
+        """Take the steps of the ladder, from this one on, until one takes the caller's time."""
+        steps, said = self._desk.ladder.in_turn, list[Greeting]()
+        for following, step in enumerate(steps[number:], number + 1):
+            match step:
+                case Greeting():
+                    said.append(step)
+                case SmallerEngine() if said:
+                    self._note(*said)
+                    return _twiml(twiml.go_on(said, self._step_url(following - 1)))
+                case SmallerEngine(engine):
+                    with suppress(NoSlotError):
+                        await self._hub.admit(call, self._agent, "twilio", engine)
+                        return self._serve(call, params)
+                case Queue():
+                    queued = await self._desk.join(call, "twilio")
+                    if queued is not None:
+                        self._note(*said)
+                        return _twiml(twiml.wait(said, step, queued[1], self._queue_url(time.time(), 0)))
+                case Transfer(to):
+                    self._note(*said, step)
+                    return _twiml(twiml.dial(said, to, self._step_url(following)))
+                case Voicemail():
+                    self._note(*said, step)
+                    return _twiml(twiml.record(said, step, self._base_url + AFTER_PATH))
+        self._note(*said)
+        answered = bool(number or said)
+        return _twiml(twiml.part(said) if answered else twiml.reject_busy())
+
+    async def _next_step(self, request: web.Request) -> web.Response:
+        """A step has come to its end, and the caller is still there: what comes next?"""
+        params = await self._signed_params(request, STEP_PATH)
+        call, number = CallId(params.get("CallSid", "")), request.query.get("step", "")
+        if not _CALL_SID.fullmatch(call) or not (number.isdecimal() and len(number) < 4):
+            raise web.HTTPBadRequest(text="no step of ours\n")
+        if params.get("CallStatus") in _OVER or params.get("DialCallStatus") in _SPOKEN_TO:
+            return _twiml(twiml.part(()))
+        return await self._climb(call, params, int(number))
 
     async def _queue(self, request: web.Request) -> web.Response:
         """A caller who waits asks whether it is his turn. All that we know of him stands in the address, signed."""
@@ -123,23 +156,27 @@ class TwilioHooks:
             except BusUnavailableError:
                 asked = 0  # not known
             if isinstance(asked, Lease):
-                self._remember(call, self._setup(params.get("From", ""), params.get("To", "")))
-                return self._connect(call)
+                return self._serve(call, params)
             if asked and waited_s >= (told + 1) * queue.announce_every_s:
                 place, told = asked, told + 1
-            return _twiml(twiml.wait(self._desk.ladder, place, self._queue_url(since, told), greet=False))
+            return _twiml(twiml.wait((), queue, place, self._queue_url(since, told)))
         await self._desk.leave(call)
-        rest = self._desk.ladder.after_queue()
-        self._note_steps(rest)
-        return _twiml(twiml.fall_back(rest))
+        return await self._climb(call, params, self._desk.ladder.after_queue())
 
-    def _note_steps(self, ladder: Ladder) -> None:
-        for step in ladder.steps:
-            if not isinstance(step, SmallerEngine | Queue):
-                self._desk.note("twilio", step.name)
+    def _note(self, *steps: Step) -> None:
+        for step in steps:
+            self._desk.note("twilio", step.name)
+
+    def _step_url(self, number: int) -> str:
+        return f"{self._base_url}{STEP_PATH}?step={number}"
 
     def _queue_url(self, since: float, told: int) -> str:
         return f"{self._base_url}{QUEUE_PATH}?since={since:.0f}&told={told}"
+
+    def _serve(self, call: CallId, params: Mapping[str, str]) -> web.Response:
+        """There is a slot for the caller."""
+        self._remember(call, self._setup(params.get("From", ""), params.get("To", "")))
+        return self._connect(call)
 
     def _connect(self, call: CallId) -> web.Response:
         token = self._mint.mint(call, secrets.token_urlsafe(16), time.time())

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -9,6 +10,7 @@ import structlog
 from aiortc import RTCCertificate, RTCIceServer
 
 from gateway.config.webrtc import WebRtcConfig
+from gateway.fallback import Ladder, SmallerEngine
 from gateway.metrics import GatewayMetrics
 from gateway.runner.browser import Answered, TooManyOffersError, UnknownSessionError
 from gateway.runner.feed import LiveFeed
@@ -21,6 +23,7 @@ from gateway.transports.webrtc_events import EventWriter
 from gateway.transports.webrtc_path import Ice, PathFailedError
 from gateway.webrtc.offer import BrowserOffer
 from gateway.webrtc.trickle import Fragment
+from wire.bus.seam import Lease
 from wire.ids import CallId
 
 log = structlog.get_logger()
@@ -33,12 +36,21 @@ _CERTIFICATE_LIFE = timedelta(days=1)
 class WebRtcDoor:
     """All browser calls of one gateway."""
 
-    def __init__(self, config: WebRtcConfig, agent: str, hub: CallHub, metrics: GatewayMetrics, feed: LiveFeed) -> None:
+    def __init__(
+        self,
+        config: WebRtcConfig,
+        agent: str,
+        hub: CallHub,
+        metrics: GatewayMetrics,
+        feed: LiveFeed,
+        ladder: Ladder,
+    ) -> None:
         self._config = config
         self._agent = agent
         self._hub = hub
         self._metrics = metrics
         self._feed = feed
+        self._ladder = ladder
         self._certificate = RTCCertificate.generateCertificate()
         self._renew_at = datetime.now(UTC) + _CERTIFICATE_LIFE
         self._calls: dict[str, BrowserCall] = {}
@@ -62,7 +74,7 @@ class WebRtcDoor:
         name = CallId(f"web-{secrets.token_hex(12)}")
         self._opening += 1
         try:
-            lease = await self._hub.admit(name, agent or self._agent, DOOR)
+            lease = await self._admit(name, agent or self._agent)
         finally:
             self._opening -= 1
         call = BrowserCall(
@@ -84,6 +96,17 @@ class WebRtcDoor:
             call.hang_up("fault")
             raise
         return Answered(call.name, name, answer)
+
+    async def _admit(self, name: CallId, agent: str) -> Lease:
+        """A slot of whichever engine will do; a ladder's other steps need a telephone. Raises NoSlotError."""
+        try:
+            return await self._hub.admit(name, agent, DOOR)
+        except NoSlotError:
+            for step in self._ladder.in_turn:
+                if isinstance(step, SmallerEngine):
+                    with suppress(NoSlotError):
+                        return await self._hub.admit(name, agent, DOOR, step.engine)
+            raise
 
     async def reattach(self, session: str, offer: BrowserOffer) -> Answered:
         """Answer a browser that comes back to its call. Raises UnknownSessionError; NoSlotError without a network."""

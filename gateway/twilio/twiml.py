@@ -1,13 +1,15 @@
 """The TwiML we answer with, built by Twilio's own package so that everything is escaped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from twilio.twiml.voice_response import Connect, Dial, VoiceResponse
 
-from gateway.fallback import Greeting, Ladder, Queue, SmallerEngine, Transfer, Voicemail
+from gateway.fallback import Greeting, Queue, Voicemail
 
 POLL_S = 4
 """A slot that is free waits at most this long for who is next."""
+RING_S = 30
+"""Five or six rings: whoever is there has picked up by then."""
 
 
 def connect_stream(stream_url: str, token: str, after_url: str) -> str:
@@ -34,23 +36,9 @@ def reject_busy() -> str:
     return str(response)
 
 
-def fall_back(ladder: Ladder) -> str:
-    """The steps of a ladder without its queue, one after the other until one takes the call; none: the busy tone."""
-    response = VoiceResponse()
-    _append(response, ladder)
-    return str(response)
-
-
-def wait(ladder: Ladder, place: int | None, queue_url: str, *, greet: bool) -> str:
-    """Wait some seconds, then ask ``queue_url`` again. ``place`` is told, from 1; None: not now.
-
-    ``greet``: the steps before the queue come first.
-    """
-    response = VoiceResponse()
-    queue = ladder.queue
-    assert queue is not None, "a ladder in which callers wait"
-    if greet:
-        _append(response, ladder.before_queue(), end=False)
+def wait(said: Sequence[Greeting], queue: Queue, place: int | None, queue_url: str) -> str:
+    """Wait some seconds, then ask ``queue_url`` again. ``place`` is told, from 1; None: not now."""
+    response = _greet(said)
     if place is not None and queue.say:
         response.say(queue.say.replace("{place}", str(place)))
     if queue.sound:
@@ -61,45 +49,59 @@ def wait(ladder: Ladder, place: int | None, queue_url: str, *, greet: bool) -> s
     return str(response)
 
 
-def _append(response: VoiceResponse, ladder: Ladder, *, end: bool = True) -> None:
-    for step in ladder.steps:
-        match step:
-            case Greeting(say, play):
-                if say:
-                    response.say(say)
-                if play:
-                    response.play(play)
-            case Transfer(to):
-                dial = Dial(timeout=30)
-                if to.startswith(("sip:", "sips:")):
-                    dial.sip(to)
-                else:
-                    dial.number(to)
-                response.append(dial)
-            case Voicemail(say, max_s):
-                response.say(say)
-                response.record(max_length=max_s, play_beep=True, finish_on_key="#")
-            case SmallerEngine() | Queue():
-                pass  # tried, or waited in, before
-    if end:
-        _end(response)
-
-
-def _end(response: VoiceResponse) -> None:
-    """A call that nothing was said to is refused, which costs nobody anything; others end."""
-    if not response.verbs:
-        response.reject(reason="busy")
+def dial(said: Sequence[Greeting], to: str, next_url: str) -> str:
+    """Call somebody else; ``next_url`` is told how that ended, and says what comes next."""
+    response = _greet(said)
+    verb = Dial(timeout=RING_S, action=next_url, method="POST")
+    if to.startswith(("sip:", "sips:")):
+        verb.sip(to)
     else:
-        response.hangup()
+        verb.number(to)
+    response.append(verb)
+    return str(response)
+
+
+def record(said: Sequence[Greeting], voicemail: Voicemail, after_url: str) -> str:
+    """Take a message, then ask ``after_url``; unless it is named, Twilio asks for this document again, and again."""
+    response = _greet(said)
+    if voicemail.say:
+        response.say(voicemail.say)
+    response.record(max_length=voicemail.max_s, play_beep=True, finish_on_key="#", action=after_url, method="POST")
+    response.hangup()  # after a silent message nobody is asked
+    return str(response)
+
+
+def go_on(said: Sequence[Greeting], next_url: str) -> str:
+    """Say this first, then ask ``next_url``: nothing is held for the caller while a greeting plays."""
+    response = _greet(said)
+    response.redirect(next_url, method="POST")
+    return str(response)
+
+
+def part(said: Sequence[Greeting]) -> str:
+    """The last words to a call that was answered."""
+    response = _greet(said)
+    response.hangup()
+    return str(response)
+
+
+def _greet(said: Sequence[Greeting]) -> VoiceResponse:
+    response = VoiceResponse()
+    for greeting in said:
+        if greeting.say:
+            response.say(greeting.say)
+        if greeting.play:
+            response.play(greeting.play)
+    return response
 
 
 def after_call(action: str, arguments: Mapping[str, str]) -> str:
     """What happens to the caller when the agent has left, by the action of ``effects.EndLeg``."""
     response = VoiceResponse()
     if action == "transfer":
-        dial = Dial(timeout=30)
-        dial.number(arguments["to"])
-        response.append(dial)
+        verb = Dial(timeout=RING_S)
+        verb.number(arguments["to"])
+        response.append(verb)
     elif action == "voicemail":
         response.record(max_length=120, play_beep=True, finish_on_key="#")
     elif action == "failed":

@@ -2,8 +2,12 @@
 
 import asyncio
 
+import pytest
+from redis.asyncio import Redis
+
 from tests.wire.bus.conftest import Carrier
-from wire.bus.waiting_line import LocalWaitingLine
+from wire import keys
+from wire.bus.waiting_line import GONE_AFTER_S, LocalWaitingLine
 from wire.ids import CallId
 
 
@@ -37,4 +41,16 @@ async def test_who_has_not_asked_for_a_minute_is_gone_and_comes_last_when_he_ask
     await line.ask(CallId("c2"))
     now = 61.0
     assert await line.length() == 1
+    assert await line.ask(CallId("c1")) == 1
+
+
+@pytest.mark.redis
+async def test_over_redis_too_who_has_not_asked_for_a_minute_is_gone(carrier: Carrier, admin: Redis):
+    line = carrier.gateway("g1").line
+    if isinstance(line, LocalWaitingLine):
+        pytest.skip("its clock is in the test above")
+    for name in ("c1", "c2"):
+        await line.ask(CallId(name))
+    await admin.zincrby(keys.WAITING_ASKED, -GONE_AFTER_S, "c1")
+    assert await line.ask(CallId("c2")) == 0
     assert await line.ask(CallId("c1")) == 1

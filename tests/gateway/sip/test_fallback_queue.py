@@ -1,8 +1,6 @@
-"""Callers for whom there is no slot, by SIP: they wait with 182, or are sent on with 302."""
+"""Callers who wait for a slot, by SIP: 182, and an answer when it is their turn."""
 
 from pathlib import Path
-
-import pytest
 
 from gateway.sip.ua.effects import CallAnswered, CallEnded, CallRinging
 from tests.gateway.sip.far_end import sip_line
@@ -41,15 +39,3 @@ async def test_who_gives_up_leaves_the_line(tmp_path: Path):
         await third.told(CallRinging)
         first.hang_up(talking)
         await third.told(CallAnswered)
-
-
-@pytest.mark.parametrize(("to", "status"), [("sip:desk@127.0.0.1:5999", 302), ("+15550123", 302)])
-async def test_a_ladder_without_a_queue_sends_callers_on(tmp_path: Path, to: str, status: int):
-    file = ladder(tmp_path, f"{{transfer: {{to: '{to}'}}}}")
-    async with sip_line(slots=1, fallback_file=file) as line:
-        first, second = await line.telephone(), await line.telephone()
-        first.call(line.uri)
-        await first.told(CallAnswered)
-        second.call(line.uri)
-        await line.until_metric('twowire_gateway_fallbacks_total{door="sip",step="transfer"}', 1)
-        assert status == 302
