@@ -25,7 +25,9 @@ MISSED_DEADLINES = 2
 MIN_DEADLINE_S = 0.4  # of engines with shorter chunks: a hiccup of the bus must not cost a move
 MOVES_WITHIN_S = 30.0
 MAX_MOVES = 4
-"""More moves because of faults within ``MOVES_WITHIN_S`` tell that the call itself is what workers fail of."""
+SOON_S = 4.0
+"""Workers that fail so soon after they took the call over, more than ``MAX_MOVES`` of them within ``MOVES_WITHIN_S``,
+fail of the call itself. One that served it for a while was taken away by something else."""
 
 Up = CallOpened | AudioChunk | TurnCancelled | Dtmf | Say | CallClosed
 DRAINING = "draining"
@@ -84,6 +86,7 @@ class Serving:
         self._seeks_because = ""
         self._away_since: float | None = None
         self._moves: deque[float] = deque(maxlen=MAX_MOVES)
+        self._here_since = began_at
         past = None
         if resumed is not None:
             self.state, self._state_ends_at = resumed.state, -1  # what came after it is gone
@@ -172,8 +175,9 @@ class Serving:
         """Another worker has the lease: the epoch ends, and the log is told again."""
         self._emit(SendUp(CallClosed(*self.stamp(), "moved"), self.worker))
         self._emit(NoteMoved(lease.worker, self._seeks_because, now - self._seeking_since, now - self._began_at))
-        if self._seeks_because != DRAINING:
+        if self._seeks_because != DRAINING and self._seeking_since - self._here_since < SOON_S:
             self._moves.append(now)
+        self._here_since = now
         self.worker = lease.worker
         self.epoch += 1
         self._seq = 0

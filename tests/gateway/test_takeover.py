@@ -22,7 +22,7 @@ from gateway.effects import (
 )
 from gateway.events import BusAway, BusBack, KeyPressed, LegAway, Moved, OperatorSaid, WorkerGone, WorkerSaid
 from gateway.resumption import VERSION, Resumption, pack, unpack
-from gateway.serving import MAX_MOVES, MAX_UNDECIDED, MOVES_WITHIN_S
+from gateway.serving import MAX_MOVES, MAX_UNDECIDED, MOVES_WITHIN_S, SOON_S
 from tests.gateway.calls import CALL, CHUNK, RTP_LIKE, SILENCE, Driven, audio_sent, decision, done, speech
 from wire.bus.seam import Lease
 from wire.ids import GatewayId, TurnId, WorkerId
@@ -329,6 +329,15 @@ def test_a_call_that_every_worker_fails_of_is_given_up():
     driven.drain()
     assert [note.reason for note in driven.of(NoteEnded)] == ["worker_lost"]
     assert [effect.action for effect in driven.of(EndLeg)] == ["failed"]
+
+
+def test_a_call_is_not_blamed_for_workers_that_served_it_for_a_while():
+    driven = Driven(limits=PATIENT)
+    for n in range(2 * MAX_MOVES):
+        move_because(driven, "silent", (n + 1) * (SOON_S + 1))
+    driven.call.receive(WorkerGone("silent"), (2 * MAX_MOVES + 1) * (SOON_S + 1))
+    driven.drain()
+    assert not driven.call.ended
 
 
 def test_moves_long_ago_and_moves_off_draining_workers_are_not_held_against_a_call():
