@@ -20,7 +20,8 @@ default:
     - {{when: talk, rest: 2, say: {{ms: {TURN_MS}, watermark: true, delivery: paced, text: "{WORDS}"}}}}
 """
 """An agent that hardly ever pauses, and says its turns chunk by chunk: without a worker it falls silent at once."""
-_BEFORE_S, _AFTER_S = 0.6, 5.0
+_BEFORE_S, _AFTER_S = 0.6, 4.5  # the next fault comes after that
+_MOVED_WITHIN_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,9 @@ def _moment() -> float:
 
 
 def hit(heard: Heard, fault: Fault) -> bool:
-    """Whether the call was served by the worker of the fault then."""
-    for move in heard.record.get("moves", ()):
-        if abs(_unix(heard, move["at_s"]) - _unix_of(heard, fault.at)) < _AFTER_S:
-            return True
-    return False
+    """Whether the fault made the call move to another worker."""
+    since_s = [_unix(heard, move["at_s"]) - _unix_of(heard, fault.at) for move in heard.record.get("moves", ())]
+    return any(0.0 <= after_s < _MOVED_WITHIN_S for after_s in since_s)
 
 
 def _unix(heard: Heard, at_s: float) -> float:
