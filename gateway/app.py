@@ -97,11 +97,8 @@ class Gateway:
         self._config = config
         self._call_states = states or LocalStates()
         self._state_keeper: StateKeeper | None = None
-        self._recorder = (
-            CallRecorder(recordings, config.record_calls_s)
-            if recordings is not None and config.record_calls_s
-            else None
-        )
+        self._recordings = recordings
+        self._recorder: CallRecorder | None = None
         self._archive = archive
         self._keeper: CallKeeper | None = None
         self._sip_config = sip
@@ -162,7 +159,8 @@ class Gateway:
         self._hub.observers.append(feed.observe)
         self._state_keeper = StateKeeper(self._call_states, self._hub.live)
         self._hub.observers.append(self._state_keeper.observe)
-        if self._recorder is not None:
+        if self._recordings is not None and config.record_calls_s:
+            self._recorder = CallRecorder(self._recordings, config.record_calls_s, metrics.replays_truncated)
             self._hub.observers.append(self._recorder.observe)
         hooks = TwilioHooks(config, self._hub, self._tokens, self._state_keeper, desk, metrics, self.base_url)
         token = BearerToken(config.api_token.get_secret_value())

@@ -85,6 +85,11 @@ class GatewayMetrics:
             ["result"],
             registry=registry,
         )
+        self.replays_truncated = Counter(
+            "twowire_gateway_replays_truncated",
+            "Calls of which only the beginning is kept to be run again: too long, or the bus was away for too long.",
+            registry=registry,
+        )
         self.decision_latency = Histogram(
             "twowire_gateway_decision_latency_seconds",
             "From a chunk of the caller being complete to the decision on it being here.",

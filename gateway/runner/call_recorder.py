@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
+from prometheus_client import Counter
 
 from gateway.effects import Effect, NoteDecision, NoteEnded, SendUp
 from gateway.runner.record import CallRecord
@@ -35,15 +36,15 @@ class Recordings(Protocol):
 class CallRecorder:
     """An observer of the hub. A call that cannot be kept whole is not kept on: a replay with a hole proves nothing."""
 
-    def __init__(self, recordings: Recordings, retention_s: float) -> None:
+    def __init__(self, recordings: Recordings, retention_s: float, truncated: Counter) -> None:
+        """``truncated`` counts calls of which only the beginning is kept."""
         self._recordings = recordings
         self._retention_s = retention_s
         self._left_bytes: dict[CallId, int] = {}
         self._pending: dict[CallId, bytearray] = {}
         self._pending_bytes = 0
         self._task: asyncio.Task[None] | None = None
-        self.truncated = 0
-        """Calls of which only the beginning was kept."""
+        self._truncated = truncated
 
     def observe(self, record: CallRecord, effect: Effect) -> None:
         """For ``CallHub.observers``."""
@@ -72,7 +73,7 @@ class CallRecorder:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-            await self._flush()
+            await self.flush()
         await self._recordings.close()
 
     def _add(self, call: CallId, part: bytes) -> None:
@@ -81,7 +82,7 @@ class CallRecorder:
             return
         if len(part) > left or self._pending_bytes + len(part) > MAX_PENDING_BYTES:
             del self._left_bytes[call]
-            self.truncated += 1
+            self._truncated.inc()
             log.warning("recorder.truncated", call=call)
             return
         self._left_bytes[call] = left - len(part)
@@ -91,9 +92,10 @@ class CallRecorder:
     async def _keep_flushing(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_EVERY_S)
-            await self._flush()
+            await self.flush()
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
+        """Write what came since the last time."""
         parts = {call: bytes(part) for call, part in self._pending.items()}
         if not parts:
             return

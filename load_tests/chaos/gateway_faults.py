@@ -19,6 +19,7 @@ from twowire.caller.gateway_record import fetch_record
 from twowire.caller.messages import StreamIds
 from twowire.caller.result import CallResult
 from twowire.caller.session import HTTP_TIMEOUT_S, VOICE_PATH, talk
+from twowire.caller.twilio_conversation import TwilioConversation
 from twowire.caller.twiml import parse_twiml
 
 PUBLIC_URL = "https://voice.example.com"
@@ -52,7 +53,7 @@ class ReturningCall(TwilioScene):
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HTTP_TIMEOUT_S)) as http:
             answer = await self._dial(http, self._addresses.public(VOICE_PATH))
             assert answer.stream is not None, "a call without a stream was refused"
-            first = await self._hear(http, answer.stream.url, answer.stream.parameters)
+            first, _ = await self._hear(http, answer.stream.url, answer.stream.parameters)
             broke_at = clock()
             self._addresses = self._second
             assert answer.stream.action is not None, "our TwiML says what comes after a stream"
@@ -61,17 +62,19 @@ class ReturningCall(TwilioScene):
             if again.stream is None:
                 returned.trouble = f"HTTP {status}, {', '.join(map(str, again.verbs))}"
                 return returned
-            second = await self._hear(http, again.stream.url, again.stream.parameters)
+            second, conversation = await self._hear(http, again.stream.url, again.stream.parameters)
             returned.connected_s = second.began_at - broke_at
             voiced = next((n for n, level in enumerate(levels(second.heard)) if level >= SILENT_RMS), None)
             returned.voice_s = None if voiced is None else second.began_at + voiced * FRAME_S - broke_at
-            result = CallResult(self._dialled.call_sid, "twilio", None, 0.0, "limit", None)  # type: ignore[arg-type]
+            result = CallResult(self._dialled.call_sid, "twilio", conversation, returned.connected_s, "limit")
             url = self._second.reach(self._second.public(f"/api/calls/{self._dialled.call_sid}"))
             await fetch_record(http, url, self._api_token, result)
             returned.went_on = goes_on(first, result.record)
         return returned
 
-    async def _hear(self, http: aiohttp.ClientSession, url: str, parameters: dict[str, str]) -> ClockedTape:
+    async def _hear(
+        self, http: aiohttp.ClientSession, url: str, parameters: dict[str, str]
+    ) -> tuple[ClockedTape, TwilioConversation]:
         self._tape = tape = ClockedTape()
         socket = await self._open_stream(http, url)
         ids = StreamIds("AC" + "0" * 32, self._dialled.call_sid, "MZ" + self._dialled.call_sid[2:])
@@ -80,7 +83,7 @@ class ReturningCall(TwilioScene):
             await talk(conversation, socket, tape)
         finally:
             await socket.close()
-        return tape
+        return tape, conversation
 
 
 def goes_on(first: ClockedTape, record: dict[str, Any]) -> bool:

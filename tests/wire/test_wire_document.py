@@ -66,6 +66,8 @@ def test_every_key_is_documented():
         keys.ADVERTS,
         keys.HEARTBEATS,
         keys.CALL_LEASES,
+        keys.WAITING,
+        keys.WAITING_ASKED,
         keys.worker_leases("<worker>"),
         keys.worker_stream("<worker>"),
         keys.gateway_stream("<gateway>"),
