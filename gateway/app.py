@@ -58,7 +58,7 @@ from wire.audio.resample import Resampler
 from wire.audio.wav import WavError, read_wav
 from wire.bus.archive import CallArchive
 from wire.bus.call_states import CallStates, LocalStates
-from wire.bus.seam import Bus, OneTimeTokens, Placement
+from wire.bus.seam import Bus, OneTimeTokens, Placement, Wish
 from wire.bus.waiting_line import WaitingLine
 from wire.ids import CallId, GatewayId
 from wire.settings import ConfigError
@@ -145,7 +145,7 @@ class Gateway:
             call_limits(config),
             self._decision_log.write if self._decision_log else lambda _note: None,
             _echo_guard() if config.echo_guard else None,
-            config.zone,
+            Wish(language=config.language, zone=config.zone),
             _hold_clips(config.hold_clip),
             config.farewell,
             (config.line_engine, *ladder.engines_at_once),

@@ -33,6 +33,7 @@ class GatewayConfig(BaseSettings):
     replay_s: float = Field(
         60.0, ge=0, le=120, description="how much of a call is kept in memory for another worker to take it over"
     )
+    language: str = Field("", description="language of the callers; workers without it are not asked; empty: any")
     line_engine: str = Field("", description="engine that serves calls; empty: any that plays the agent")
     fallback_file: Path | None = Field(
         None, description="file that says what happens to callers for whom there is no slot (docs/FALLBACK.md)"

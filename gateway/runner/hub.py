@@ -24,7 +24,7 @@ from gateway.runner.worker_watch import WorkerWatch
 from gateway.seams import CallSetup, Leg, LegQuality
 from gateway.serving import DRAINING
 from wire.audio.codecs import Codec
-from wire.bus.seam import Bus, BusUnavailableError, Lease, Placement, Wish
+from wire.bus.seam import ANYTHING, Bus, BusUnavailableError, Lease, Placement, Wish
 from wire.ids import CallId, GatewayId, WorkerId
 from wire.logs import Pii
 from wire.messages import AnyMessage, DownMessage, WorkerBeat
@@ -68,12 +68,12 @@ class CallHub:
         limits: CallLimits,
         on_decision: Callable[[NoteDecision], None],
         echo_guard: Callable[[Codec], EchoGuard] | None = None,
-        zone: str = "",
+        line: Wish = ANYTHING,
         hold_clips: Mapping[Codec, bytes] = NO_CLIPS,
         farewell: str = "",
         engines: Sequence[str] = ("",),
     ) -> None:
-        """``echo_guard`` makes one for each call whose line may echo; workers of ``zone`` come first.
+        """``echo_guard`` makes one for each call whose line may echo; ``line`` is what every call asks of its worker.
 
         ``hold_clips``: what callers hear when nobody serves them for a while; ``farewell``: the agent's last words
         when this gateway must end a call. ``engines``: who serves calls, in order of preference; empty: any.
@@ -94,7 +94,7 @@ class CallHub:
         self._limits = limits
         self._on_decision = on_decision
         self._echo_guard = echo_guard
-        self._zone = zone
+        self._line = line
         self._hold_clips = hold_clips
         self._farewell = farewell
         self._engines = tuple(engines)
@@ -176,7 +176,7 @@ class CallHub:
         """The lease of a call that was admitted, by whichever gateway; a new one if it ran out. Raises NoSlotError."""
         if engine:
             try:
-                wish = Wish(agent=agent, engine=engine, zone=self._zone)
+                wish = replace(self._line, agent=agent, engine=engine)
                 lease = await self._placement.lease(call, PENDING_LEASE_S, wish)
             except BusUnavailableError:
                 raise NoSlotError("bus_unavailable") from None
@@ -201,7 +201,7 @@ class CallHub:
         while True:
             try:
                 for number, engine in enumerate(self._engines):
-                    wish = Wish(agent=agent, engine=engine, zone=self._zone)
+                    wish = replace(self._line, agent=agent, engine=engine)
                     lease = await self._placement.lease(call, PENDING_LEASE_S, wish)
                     if lease is not None:
                         if number:
@@ -398,12 +398,12 @@ class CallHub:
     async def _find_worker(self, first: Lease, session: CallSession, reason: str) -> None:
         """Another worker that can go on with what the first one began; until there is one, or the call wants none."""
         call = session.call
-        wish = Wish(
+        wish = replace(
+            self._line,
             agent=call.setup.agent,
             engine=first.engine,
             chunk_ms=first.chunk_ms,
             first_chunk_ms=first.first_chunk_ms,
-            zone=self._zone,
             instead_of=call.worker,
             suspect=reason == "silent",
         )

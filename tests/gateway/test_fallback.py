@@ -319,6 +319,12 @@ async def test_an_engine_that_stands_in_needs_one_to_stand_in_for(tmp_path: Path
             pass
 
 
+async def test_a_worker_that_does_not_speak_the_callers_language_is_not_asked():
+    async with line(language="de") as it:  # the worker of the tests speaks English
+        _, text = await turned_away(it)
+        assert verbs(text) == ["Reject"]
+
+
 async def test_without_a_ladder_the_refusal_is_the_busy_tone_within_a_fifth_of_a_second():
     async with line(slots=1) as it:
         await talking(it)
