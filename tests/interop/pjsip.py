@@ -20,6 +20,7 @@ class Pjsip:
         self._bench = bench
         self._arguments = arguments
         self._peer: Peer | None = None
+        self._said: Path | None = None
         self._events: list[dict[str, Any]] = []
         self._seen = 0
 
@@ -30,8 +31,10 @@ class Pjsip:
 
     async def start(self) -> "Pjsip":
         ports = "--port", str(self.port), "--media-port", str(free_media_ports(count=8))
+        self._said = self._bench.folder_for("pjsip") / "events"
+        self._said.touch()
         self._peer = self._bench.start(
-            "pjsip", find_peers_python(), "-u", str(AGENT), *ports, *self._arguments, stdin=True
+            "pjsip", find_peers_python(), str(AGENT), "--events", self._said, *ports, *self._arguments, stdin=True
         )
         await self.expect("ready")
         return self
@@ -53,12 +56,12 @@ class Pjsip:
             await asyncio.sleep(0.02)
 
     def _read(self) -> None:
-        """Take what it has printed since the last time, whole lines only; its log stands in between."""
-        printed = self.peer.printed
-        whole = printed.rfind("\n") + 1
-        lines = printed[self._seen : whole].splitlines()
+        """Take what it has said since the last time, whole lines only."""
+        assert self._said is not None, "start() comes first"
+        said = self._said.read_text()
+        whole = said.rfind("\n") + 1
+        self._events += [json.loads(line) for line in said[self._seen : whole].splitlines()]
         self._seen = whole
-        self._events += [json.loads(line) for line in lines if line.startswith('{"event": ')]
 
     async def quit(self) -> None:
         """Let it end by itself, so that its recording is whole."""

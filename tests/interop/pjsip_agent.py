@@ -3,8 +3,9 @@
 """A PJSIP telephone, driven by lines of JSON. Runs under the Python of .venv-peers and imports nothing of ours.
 
 Commands on standard input: ``{"do": "call", "uri": …}``, ``hold``, ``resume``, ``dtmf`` with ``digits``, ``refer`` with
-``uri``, ``update``, ``hangup``, ``quit``. Events on standard output, one a line: ``ready``, ``call`` with ``state`` and
-``code``, ``media`` with ``codec`` and ``security``, ``dtmf`` with ``digit``, ``registration``, ``transfer``.
+``uri``, ``update``, ``hangup``, ``quit``. Events in the file of ``--events``, one a line: ``ready``, ``call`` with
+``state`` and ``code``, ``media`` with ``codec`` and ``security``, ``dtmf`` with ``digit``, ``registration``,
+``transfer``. Standard output is PJSIP's own: its threads write their log there, into the middle of a line too.
 
 As a callee it does what the dialled user says: ``busy`` gives 486, ``ring`` rings on, any other rings and answers.
 """
@@ -21,8 +22,11 @@ import pjsua2 as pj
 ANSWER_AFTER_S = 0.2
 
 
+said = None
+
+
 def say(event, **fields):
-    print(json.dumps({"event": event, **fields}), flush=True)
+    print(json.dumps({"event": event, **fields}), file=said, flush=True)
 
 
 class Telephone:
@@ -236,7 +240,9 @@ class Call(pj.Call):
 
 
 def main():
+    global said
     parser = argparse.ArgumentParser()
+    parser.add_argument("--events", required=True, help="file that takes the events")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--media-port", type=int, default=4000)
@@ -257,10 +263,12 @@ def main():
     parser.add_argument("--record", default="", help="wav file")
     parser.add_argument("--limit-s", type=float, default=60.0)
     parser.add_argument("--log-level", type=int, default=4)
-    telephone = Telephone(parser.parse_args())
-    telephone.run()
-    telephone.account.shutdown()
-    telephone.endpoint.libDestroy()
+    options = parser.parse_args()
+    with open(options.events, "a") as said:
+        telephone = Telephone(options)
+        telephone.run()
+        telephone.account.shutdown()
+        telephone.endpoint.libDestroy()
 
 
 if __name__ == "__main__":
