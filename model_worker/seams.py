@@ -105,12 +105,13 @@ class StepOutput:
     """What the engine decided after one chunk, and what it says from here on.
 
     A turn starts with the first output that names it. ``speech`` belongs to ``turn``;
-    ``turn_done`` closes it. A LISTEN decision carries no speech.
+    ``turn_done`` closes it. A LISTEN decision carries no speech. Without a decision it is more of a turn between two
+    chunks, ``index`` being the one before.
     """
 
     call: CallId
     index: int
-    decision: DecisionKind
+    decision: DecisionKind | None
     turn: TurnId = NO_TURN
     speech: Sequence[Speech] = ()
     turn_done: bool = False
@@ -119,6 +120,8 @@ class StepOutput:
     p_speak: float | None = None
     floor: Floor | None = None
     """Asked while ``StepInput.overlap_s`` > 0: may the caller have the floor? None: cannot tell, or not yet."""
+    fault: Exception | None = None
+    """The call is beyond repair: the engine has closed it, and another worker has to go on."""
 
 
 class BadSnapshotError(Exception):
@@ -133,12 +136,19 @@ class Engine(Protocol):
     """A duplex model serving many calls. Synchronous, without clock or tasks, one thread.
 
     ``step`` gets the due chunk of every call that has one (a ragged batch; up to ``chunks_per_step`` of a call that
-    is behind, in order) and returns one output per input, in any order. A fault of one call is that call's: the
-    engine answers for the others.
+    is behind, in order) and returns one output per input, in any order: at once, or, where the engine is ``busy``
+    afterwards, from a later step. A fault of one call is that call's: the engine answers for the others.
     """
 
     @property
     def capabilities(self) -> Capabilities: ...
+
+    @property
+    def busy(self) -> bool:
+        """It has work to do without new input: ``step`` is called again, with none where none is due.
+
+        Calls whose chunks it has not answered are given no more until then.
+        """
 
     def open(self, call: CallId, spec: CallSpec) -> OverlapRules | None:
         """Begin a call; returns how its agent wants to be talked over, None for the gateway's own rules.

@@ -138,6 +138,11 @@ class ScriptedEngine:
         )
 
     @property
+    def busy(self) -> bool:
+        """Never: every step answers all it is given."""
+        return False
+
+    @property
     def capabilities(self) -> Capabilities:
         return self._capabilities
 

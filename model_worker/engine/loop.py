@@ -6,9 +6,10 @@ reaches the engine in its place between two chunks, so that a call replayed from
 goes through the same states, however the engine was behind at the time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import inf
+from types import MappingProxyType
 
 from model_worker.engine.intake import Intake
 from model_worker.engine.stats import Failure, Fault, LoopStats
@@ -48,17 +49,30 @@ Outgoing = tuple[GatewayId, DownMessage]
 
 # A gateway that lives sends a chunk every 0.4 s and ends a call whose leg is silent for 4.5 s.
 ABANDONED_AFTER_S = 30.0
+SETTLING_STEPS = 64  # a model writes some ten tokens between two chunks, one a step
 SNAPSHOT_EVERY_CHUNKS = 10  # a replay of four seconds takes a worker a fraction of one
 
 
 class _Served:
     """A call the engine has open: its up stream, and the turn it speaks."""
 
-    __slots__ = ("heard_at", "last_turn", "newest_turn", "session", "snapshot_from", "takeover", "turn_offset", "voice")
+    __slots__ = (
+        "awaiting",
+        "heard_at",
+        "last_turn",
+        "newest_turn",
+        "session",
+        "snapshot_from",
+        "takeover",
+        "turn_offset",
+        "voice",
+    )
 
     def __init__(self, session: Session, takeover: Takeover | None, numbers: TurnNumbers, now: float) -> None:
         self.session = session
         self.heard_at = now
+        self.awaiting: dict[int, tuple[DueChunk, float]] = {}
+        """Chunks that the engine has and did not answer yet, by index, and when it was given them."""
         self.voice: TurnVoice | None = None
         self.takeover = takeover
         """Until the call is where the worker before left it."""
@@ -106,7 +120,7 @@ class EngineLoop:
     @property
     def due(self) -> bool:
         """True while a step would do something."""
-        return bool(self._outbox) or len(self._scheduler) > 0
+        return bool(self._outbox) or len(self._scheduler) > 0 or self._engine.busy
 
     def receive(self, message: AnyMessage, lag_s: float, now: float) -> None:
         """Take one message of a gateway, which was ``lag_s`` on the bus."""
@@ -135,6 +149,8 @@ class EngineLoop:
         batch = [self._calls[call] for call in self._scheduler.take()]
         if batch:
             self._decide([(served, chunk) for served in batch for chunk in self._due_chunks(served)])
+        elif self._engine.busy:
+            self._run([])
         outgoing, self._outbox = self._outbox, []
         return outgoing
 
@@ -220,6 +236,8 @@ class EngineLoop:
             self._fail(served, Failure(failed.reason))
             return
         self.stats.backlog_chunks += session.backlog - before
+        if served.awaiting:  # what came goes to the engine after its answer
+            return
         if session.backlog:
             self._scheduler.add(session.call, session.waiting_since)
         else:  # nothing stands before it: the history is cut at once
@@ -276,25 +294,51 @@ class EngineLoop:
             )
             for served, chunk in ready
         ]
+        self._run(inputs, {(served.session.call, chunk.index): chunk for served, chunk in ready})
+
+    def _run(
+        self, inputs: list[StepInput], chunks: Mapping[tuple[CallId, int], DueChunk] = MappingProxyType({})
+    ) -> None:
+        """One step of the engine, and all that it brought."""
         started = self._clock()
+        for (call, index), chunk in chunks.items():
+            self._calls[call].awaiting[index] = (chunk, started)
         outputs = self._run_engine(inputs)
         done = self._clock()
-        self.last_batch = len(inputs)
+        self.last_batch += len(inputs)
         self.last_step_s = done - started
-        newest = {served.session.call: chunk.index for served, chunk in ready}
-        for served, chunk in ready:
-            if not self._serves(served):
-                continue
-            session = served.session
-            output = outputs.get((session.call, chunk.index))
-            if output is None or not self._answered(served, chunk, output, started, done):
+        for output in outputs:
+            self._take_output(output, done)
+        for call in dict.fromkeys(call for call, _ in chunks):
+            served = self._calls.get(call)
+            if served is not None and served.awaiting and not self._engine.busy:
                 self._fail(served, Failure.ENGINE_FAULT)
-                continue
-            self.stats.decided_chunks += 1
-            if chunk.index >= served.snapshot_from and chunk.index == newest[session.call]:
-                self._take_snapshot(served, chunk.index)
-            if session.backlog:
-                self._scheduler.add(session.call, session.waiting_since)
+
+    def _take_output(self, output: StepOutput, done: float) -> None:
+        served = self._calls.get(output.call)
+        if served is None:
+            return
+        session = served.session
+        if output.fault is not None:
+            self._faults.append(Fault(session.call, "step", output.fault))
+            self._fail(served, Failure.ENGINE_FAULT)
+            return
+        due = None if output.decision is None else served.awaiting.pop(output.index, None)
+        known = output.decision is None or due is not None
+        if not known or not self._answered(served, output, due, done):
+            self._fail(served, Failure.ENGINE_FAULT)
+            return
+        if due is None:
+            return
+        self.stats.decided_chunks += 1
+        if served.awaiting:
+            return
+        if output.index >= served.snapshot_from:
+            self._take_snapshot(served, output.index)
+        if session.backlog:
+            self._scheduler.add(session.call, session.waiting_since)
+        else:
+            self._interrupt(served, session.take_cancelled())
 
     def _prepare(self, served: _Served, chunk: DueChunk) -> bool:
         """What comes before a chunk is decided on; False when that cost the call."""
@@ -303,6 +347,12 @@ class EngineLoop:
         takeover = served.takeover
         if takeover is None or takeover.covers(chunk.index):
             return True
+        for _ in range(SETTLING_STEPS):  # the worker before had said as much as it could before this chunk
+            if not self._engine.busy:
+                break
+            self._run([])
+        if not self._serves(served):
+            return False
         served.takeover = None
         saying = NO_TURN if served.voice is None else served.voice.turn
         going_on = takeover.seamless(saying) or self._end_old_turn(served, takeover, saying)
@@ -350,45 +400,41 @@ class EngineLoop:
         """Whether the call is still open: something earlier in the step may have cost it."""
         return self._calls.get(served.session.call) is served
 
-    def _run_engine(self, inputs: list[StepInput]) -> dict[tuple[CallId, int], StepOutput]:
+    def _run_engine(self, inputs: list[StepInput]) -> list[StepOutput]:
         """Step all calls together; if that raises, each alone once, so that the fault costs one call only."""
         try:
-            return {(output.call, output.index): output for output in self._engine.step(inputs)}
+            return self._engine.step(inputs)
         except Exception as error:
             calls = dict.fromkeys(one.call for one in inputs)
+            if not calls:
+                raise  # nobody's fault but the engine's: the calls are better served elsewhere
             if len(calls) == 1:
-                self._faults.append(Fault(inputs[0].call, "step", error))
-                return {}
+                return [StepOutput(call, inputs[0].index, None, fault=error) for call in calls]
         self.stats.retried_steps += 1
-        outputs: dict[tuple[CallId, int], StepOutput] = {}
-        for call in calls:
-            outputs.update(self._run_engine([one for one in inputs if one.call == call]))
-        return outputs
+        return [output for call in calls for output in self._run_engine([one for one in inputs if one.call == call])]
 
-    def _answered(self, served: _Served, chunk: DueChunk, output: StepOutput, started: float, done: float) -> bool:
+    def _answered(self, served: _Served, output: StepOutput, due: tuple[DueChunk, float] | None, done: float) -> bool:
         """``_answer``, with an output that cannot even be sent charged to its call alone."""
         before = len(self._outbox)
         try:
-            return self._answer(served, chunk, output, started, done)
+            return self._answer(served, output, due, done)
         except Exception as error:
             del self._outbox[before:]
             self._faults.append(Fault(served.session.call, "answer", error))
             return False
 
-    def _answer(self, served: _Served, chunk: DueChunk, output: StepOutput, started: float, done: float) -> bool:
+    def _answer(self, served: _Served, output: StepOutput, due: tuple[DueChunk, float] | None, done: float) -> bool:
         """Send the decision and all that goes with it; False when the output breaks the engine's contract."""
-        speaks = bool(output.speech)
-        if output.index != chunk.index or (
-            speaks and (output.turn == NO_TURN or output.decision is not DecisionKind.SPEAK)
-        ):
+        speaks, index = bool(output.speech), output.index
+        if speaks and (output.turn == NO_TURN or output.decision is DecisionKind.LISTEN):
             return False
         session, takeover = served.session, served.takeover
         wire_turn = served.on_wire(output.turn)
         served.newest_turn = max(served.newest_turn, output.turn)
-        if takeover is None or not takeover.covers(chunk.index):
-            self._send_decision(session, chunk, output, wire_turn, started, done)
+        if due is not None and (takeover is None or not takeover.covers(index)):
+            self._send_decision(session, output, wire_turn, *due, done)
         for said in output.said:
-            if takeover is None or takeover.tells(chunk.index):
+            if takeover is None or takeover.tells(index):
                 turn = wire_turn if said.voice is Voice.AGENT else NO_TURN
                 self._send(session, Transcript(*session.stamp(), said.voice, said.text, turn, said.confidence))
         voice = self._voice_of(served, wire_turn) if speaks or output.turn_done else None
@@ -398,7 +444,7 @@ class EngineLoop:
             elif takeover is None:
                 self.stats.dropped_speech += 1
         for action in output.actions:
-            if takeover is None or takeover.tells(chunk.index):
+            if takeover is None or takeover.tells(index):
                 self._send(session, ToolCall(*session.stamp(), action.name, dict(action.arguments), wire_turn))
         if output.turn_done and voice is not None:
             self._send_pieces(served, voice, voice.finish())
@@ -409,8 +455,9 @@ class EngineLoop:
         return True
 
     def _send_decision(
-        self, session: Session, chunk: DueChunk, output: StepOutput, turn: TurnId, started: float, done: float
+        self, session: Session, output: StepOutput, turn: TurnId, chunk: DueChunk, started: float, done: float
     ) -> None:
+        assert output.decision is not None, "a chunk is answered with a decision"
         self._send(
             session,
             Decision(

@@ -78,6 +78,10 @@ class PacedVoice(Generic[PartT]):
         return self._finished and not self._parts and len(self._pending) == 0
 
     @property
+    def generated_s(self) -> float:
+        return self.generated_samples / self._pace.rate_hz
+
+    @property
     def heard_s(self) -> float:
         return self.heard_samples / self._pace.rate_hz
 

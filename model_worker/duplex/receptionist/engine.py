@@ -75,6 +75,11 @@ class ReceptionistEngine:
         self._calls: dict[CallId, Conversation] = {}
 
     @property
+    def busy(self) -> bool:
+        """Never: every step answers all it is given."""
+        return False
+
+    @property
     def capabilities(self) -> Capabilities:
         return Capabilities(
             engine="receptionist",

@@ -6,14 +6,12 @@ in every call, so that after the first one a prompt costs nothing.
 
 from collections import OrderedDict
 
-import numpy as np
-
 from model_worker.dialog.agent import Clip, Spoken
-from model_worker.seams import Pcm, Tts, Word
+from model_worker.seams import Tts
 from model_worker.tts.clauses import Clauses
 from model_worker.tts.paced_voice import Rendered
+from model_worker.tts.rendering import render, to_rate
 from model_worker.tts.words import place_words
-from wire.audio.resample import Resampler
 from wire.audio.wav import read_wav
 
 OUTPUT_RATE_HZ = 16_000
@@ -33,7 +31,7 @@ class VoiceBox:
         if (known := self._kept.get(part)) is not None:
             self._kept.move_to_end(part)
             return known
-        rendered = self._read(part) if isinstance(part, Clip) else self._synthesize(part)
+        rendered = self._read(part) if isinstance(part, Clip) else render(self._tts, part, OUTPUT_RATE_HZ)
         self._kept[part] = rendered
         self._kept_samples += len(rendered.pcm)
         while self._kept_samples > MAX_KEPT_SAMPLES and len(self._kept) > 1:
@@ -44,14 +42,9 @@ class VoiceBox:
         """End the voice; it must not be used any more."""
         self._tts.close()
 
-    def _synthesize(self, text: str) -> Rendered:
-        spoken = self._tts.synthesize(text)
-        words = [Word(word.text, word.start_samples * OUTPUT_RATE_HZ // spoken.sample_rate_hz) for word in spoken.words]
-        return Rendered(_to_output_rate(spoken.pcm, spoken.sample_rate_hz), words, spoken.exact_words)
-
     def _read(self, clip: Clip) -> Rendered:
         recording = read_wav(clip.clip)
-        pcm = _to_output_rate(recording.pcm, recording.sample_rate_hz)
+        pcm = to_rate(recording.pcm, recording.sample_rate_hz, OUTPUT_RATE_HZ)
         return Rendered(pcm, place_words(clip.text, (), len(pcm)))
 
 
@@ -61,10 +54,3 @@ def parts_of(text: Spoken) -> list[Spoken]:
         return [text]
     clauses = Clauses()
     return [*clauses.push(text), *clauses.finish()]
-
-
-def _to_output_rate(pcm: Pcm, rate_hz: int) -> Pcm:
-    if rate_hz == OUTPUT_RATE_HZ:
-        return pcm
-    resampler = Resampler(rate_hz, OUTPUT_RATE_HZ)
-    return np.concatenate((resampler.push(pcm), resampler.flush()))

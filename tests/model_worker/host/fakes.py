@@ -121,6 +121,7 @@ class FakeEngine:
         first_chunk_ms: int = 400,
         says_given_words: bool = False,
     ) -> None:
+        self.busy = False
         self.capabilities = Capabilities(
             "fake",
             chunk_ms,
