@@ -3,19 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench pages env clean
+.PHONY: demo test lint bench pages env nets clean
 
 ## demo: a gateway, an in-process bus and a CPU worker in one go, on 127.0.0.1:8080
 demo: env
 	$(BIN)/twowire demo $(ARGS)
 
 ## test: every test that this machine can run (GPU tests skip themselves; interop needs foreign phones, installed as root)
-test: env
+test: env nets
 	@if tests/interop/install.sh; then set -x; $(BIN)/pytest $(ARGS); \
 	else echo "*** interop tests are left out: see above for what they need"; set -x; $(BIN)/pytest -m 'not interop' $(ARGS); fi
 
 ## lint: style, types, import contracts
-lint: env
+lint: env nets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,6 +28,13 @@ bench: env
 ## pages: build the talk page and the console anew (needs node); the built files are in the tree
 pages:
 	cd gateway/web/pages_src && npm ci --no-audit --no-fund && npm run build
+
+## nets: what the models in the worker's own process need (torch and transformers; hundreds of megabytes)
+nets: $(VENV)/.nets
+
+$(VENV)/.nets: $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[gpu]'
+	touch $@
 
 env: $(VENV)/.ready
 

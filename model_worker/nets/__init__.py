@@ -1,0 +1,1 @@
+"""Parts of models, in torch: what several calls share on one device."""
