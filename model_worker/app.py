@@ -89,7 +89,37 @@ def _build_receptionist(config: WorkerConfig) -> BuiltEngine:
     return BuiltEngine(engine, tuple(sorted(agents)), engine.shutdown)
 
 
+def _build_audio_interaction(config: WorkerConfig) -> BuiltEngine:
+    if config.model is None:
+        raise ConfigError("TWOWIRE_MODEL: name the folder of the model; `twowire model convert` makes one")
+    try:
+        from model_worker.duplex.audio_interaction.build import build
+        from model_worker.duplex.audio_interaction.model_folder import CheckpointError, LicenceError
+        from model_worker.tts.espeak import EspeakTts
+    except ImportError as error:
+        raise ConfigError(
+            f"TWOWIRE_ENGINE: what models need is not installed ({error}); pip install 'twowire[gpu,receptionist]'"
+        ) from None
+    try:
+        engine, shutdown = build(
+            config.model,
+            licence=config.accept_model_licence,
+            device=config.device,
+            dtype=config.model_dtype,
+            sessions=config.slots,
+            capacity=config.context_tokens,
+            speak_from=config.speak_from,
+            speak_bias=config.speak_bias,
+            voice=EspeakTts,
+        )
+    except (CheckpointError, LicenceError, TtsError) as error:
+        raise ConfigError(f"TWOWIRE_MODEL: {error}") from None
+    log.info("engine.licence", note=engine.capabilities.licence_note)
+    return BuiltEngine(engine, shutdown=shutdown)
+
+
 ENGINES: dict[str, Callable[[WorkerConfig], BuiltEngine]] = {
+    "audio-interaction": _build_audio_interaction,
     "receptionist": _build_receptionist,
     "scripted": _build_scripted,
 }

@@ -22,7 +22,9 @@ class WorkerConfig(BaseSettings):
 
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="the bus")
     worker_id: WorkerId = Field(default_factory=_worker_id, min_length=1, description="unique name of this process")
-    engine: str = Field(default="receptionist", description="which engine decides: receptionist or scripted")
+    engine: str = Field(
+        default="receptionist", description="which engine decides: receptionist, scripted or audio-interaction"
+    )
     zone: str = Field(default="", description="where this worker runs; gateways of the same zone come to it first")
     slots: int | None = Field(default=None, ge=1, description="calls at once; default: what the engine can carry")
     max_batch: int | None = Field(default=None, ge=1, description="calls in one step of the engine; default: all slots")
@@ -30,6 +32,19 @@ class WorkerConfig(BaseSettings):
         default=None, description="directory of agent files; default: those that come along"
     )
     script: Path | None = Field(default=None, description="script of the scripted engine; default: the load test's")
+    model: Path | None = Field(default=None, description="folder of the model, as `twowire model convert` writes it")
+    accept_model_licence: str = Field(
+        default="", description="name of the model's licence, where it wants to be acknowledged: qwen-research"
+    )
+    device: str = Field(default="auto", description="device of the model: auto, cpu, cuda or cuda:N")
+    model_dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        default="auto", description="numbers of the model; auto: bfloat16 on a GPU, float32 on a CPU"
+    )
+    context_tokens: int = Field(
+        default=4_096, ge=512, le=32_768, description="what the model remembers of a call; it hears 32.5 tokens a second"
+    )
+    speak_from: float = Field(default=0.5, gt=0, lt=1, description="p(speak) of the model from which it speaks")
+    speak_bias: float = Field(default=0.0, ge=-50, le=50, description="added to the logit of speaking before")
     metrics_host: str = Field(default="127.0.0.1", description="address of /metrics, /healthz and /readyz")
     metrics_port: int = Field(default=9464, ge=0, le=65_535, description="their port; 0 takes a free one")
     drain_limit_s: float = Field(default=3_600.0, ge=0, description="how long live calls may go on after SIGTERM")

@@ -12,6 +12,7 @@ import click
 
 from twowire.call_command import call
 from twowire.dial_command import dial
+from twowire.model_command import model
 from twowire.replay_command import export, replay
 from wire import __version__
 
@@ -183,7 +184,8 @@ def serve(**settings: Any) -> None:
 
 @main.command()
 @redis_url
-@click.option("--engine", help="Which engine decides: receptionist or scripted.  [default: receptionist]")
+@click.option("--engine", help="receptionist, scripted or audio-interaction.  [default: receptionist]")
+@click.option("--model", type=click.Path(path_type=Path), help="Folder of the model, from `twowire model convert`.")
 @click.option("--slots", type=click.IntRange(1), help="Calls at once.  [default: what the engine can carry]")
 @agents_dir
 @click.option("--script", type=click.Path(path_type=Path), help="Script of the scripted engine.")
@@ -212,6 +214,7 @@ def worker(**settings: Any) -> None:
 main.add_command(call)
 main.add_command(dial)
 main.add_command(export)
+main.add_command(model)
 main.add_command(replay)
 
 
