@@ -41,7 +41,7 @@ class WorkerConfig(BaseSettings):
         default="auto", description="numbers of the model; auto: bfloat16 on a GPU, float32 on a CPU"
     )
     context_tokens: int = Field(
-        default=4_096, ge=512, le=32_768, description="what the model remembers of a call; it hears 32.5 tokens a second"
+        default=4_096, ge=512, le=32_768, description="what the model remembers of a call, 32.5 a second"
     )
     speak_from: float = Field(default=0.5, gt=0, lt=1, description="p(speak) of the model from which it speaks")
     speak_bias: float = Field(default=0.0, ge=-50, le=50, description="added to the logit of speaking before")

@@ -188,7 +188,7 @@ def _fit_head(head: Tensor, embedding: Tensor, tuning: Tuning) -> None:
 
 def _direction(row: Tensor) -> Tensor:
     """Of length sqrt(n), as a row of n numbers with a std of 1."""
-    direction: Tensor = row * (row.shape[0] ** 0.5 / float(row.float().norm()))
+    direction: Tensor = row * (row.shape[0] ** 0.5 / float(row.double().norm()))
     return direction
 
 
