@@ -81,7 +81,8 @@ class Tuning:
     * ``speak``: std of the decision, as logit(TEXT_BEGIN) - logit(KEEP_SILENCE), over sounds that vary;
     * ``reticence``: how many of these stds its mean lies on the side of silence;
     * ``ending``: length of TEXT_END's row in that of a word's: at 1 it would come once in 150,000 tokens;
-    * ``emotion``: how far the emotions' rows lie in the direction of TEXT_BEGIN, so that one of them comes first.
+    * ``emotion``: how far the emotions' rows lie in the direction of TEXT_BEGIN, so that one of them comes first; at
+      this they make up a third of a reply, and what reads it has to pass over tokens that are no words.
     """
 
     attention: float = 12.0

@@ -1,9 +1,10 @@
 """A receptionist that goes on from a snapshot is where the other one was."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from model_worker.duplex.receptionist.conversation import MEMORY_ENTRIES
 from model_worker.seams import BadSnapshotError, CallSpec, StepOutput, UnknownAgentError
 from tests.model_worker.dialog.agents import FIELDS, agent
 from tests.model_worker.receptionist.fakes import QUIET, House, Line, saying
@@ -170,6 +171,7 @@ def test_an_unknown_agent_is_unknown_with_a_snapshot_too() -> None:
         max_size=30,
     )
 )
+@example(["0", *["1"] * 14, ""])  # more was said than a snapshot carries
 def test_every_snapshot_of_a_call_leads_to_the_same_further_decisions(happenings: list[str]) -> None:
     line = greeted()
     other: Line | None = None
@@ -186,4 +188,6 @@ def test_every_snapshot_of_a_call_leads_to_the_same_further_decisions(happenings
             if other is not None:
                 assert plain(other.step(chunk, keys)) == expected
     if other is not None:
-        assert other.house.engine.history(line.id) == line.house.engine.history(line.id)
+        told, whole = other.house.engine.history(line.id), line.house.engine.history(line.id)
+        assert told == whole[-len(told) :]
+        assert len(told) >= min(len(whole), MEMORY_ENTRIES), "a snapshot carries that many, and all that came since"
