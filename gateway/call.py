@@ -21,7 +21,9 @@ from gateway.effects import (
     NoteEnded,
     NoteKey,
     NoteMuted,
+    NoteSound,
     NoteTranscript,
+    NoteTranslation,
     SendKeys,
     TurnEnd,
 )
@@ -71,6 +73,7 @@ from wire.messages import (
     SpeechChunk,
     ToolCall,
     Transcript,
+    Translation,
     TurnCancelled,
     TurnDone,
     Voice,
@@ -377,8 +380,14 @@ class Call:
                 self._seek(DRAINING, now)
             case CallRules(overlap=rules):
                 self._voice.follow(rules)
-            case SoundEvent() | WorkerBeat():
-                pass  # for the console and for the hub; neither changes who speaks
+            case Translation():
+                self._serving.told()
+                self._effects.append(NoteTranslation(message, now - self._started_at))
+            case SoundEvent():
+                self._serving.told()
+                self._effects.append(NoteSound(message, now - self._started_at))
+            case WorkerBeat():
+                pass  # for the hub; it does not change who speaks
             case _:
                 assert_never(message)
 

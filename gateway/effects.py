@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 from wire.ids import TurnId, WorkerId
-from wire.messages import Decision, Playback, Transcript, UpMessage
+from wire.messages import Decision, Playback, SoundEvent, Transcript, Translation, UpMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +266,20 @@ class NoteTranscript:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteTranslation:
+    translation: Translation
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoteSound:
+    """The worker's model heard something other than speech."""
+
+    sound: SoundEvent
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class NoteKey:
     """The caller pressed a key. What callers press is theirs: never log it bare."""
 
@@ -317,6 +331,8 @@ Effect = (
     | NoteAlarm
     | NoteTurnEnded
     | NoteTranscript
+    | NoteTranslation
+    | NoteSound
     | NoteKey
     | NoteMuted
     | NoteDropped

@@ -4,22 +4,19 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from model_worker.config import WorkerConfig
-from model_worker.dialog.agent import VoiceStyle
-from model_worker.dialog.load import SHIPPED_AGENTS, AgentFileError, load_agents
-from model_worker.duplex.receptionist.engine import Fault, ReceptionistEngine
 from model_worker.engine import EngineLoop
+from model_worker.engine.admission import Admission
+from model_worker.engines.cards import build_engine
 from model_worker.metrics import WorkerMetrics
 from model_worker.runner import EngineDiedError, Worker
-from model_worker.seams import Engine, TtsError
 from model_worker.web import operations
 from wire.bus.open import BusParts
 from wire.bus.redis_streams import Side, open_redis
@@ -27,111 +24,6 @@ from wire.bus.seam import WorkerAdvert
 from wire.settings import ConfigError
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltEngine:
-    """An engine, the agents it plays (none: any), and how to let go of it."""
-
-    engine: Engine
-    agents: tuple[str, ...] = ()
-    shutdown: Callable[[], None] = lambda: None
-
-
-def _build_scripted(config: WorkerConfig) -> BuiltEngine:
-    from model_worker.duplex.script import LOAD_TEST, ScriptError, load_script
-    from model_worker.duplex.scripted import ScriptedEngine
-
-    try:
-        script = LOAD_TEST if config.script is None else load_script(config.script)
-    except ScriptError as error:
-        raise ConfigError(f"TWOWIRE_SCRIPT: {error}") from None
-    agents = () if script.default is not None else tuple(sorted(script.agents))
-    return BuiltEngine(ScriptedEngine(script, time.sleep), agents)
-
-
-def _log_fault(fault: Fault) -> None:
-    log.error("engine.fault", call=fault.call, stage=fault.stage, exc_info=fault.error)
-
-
-def _log_lost_recognizer(code: int) -> None:
-    log.error("asr.child_lost", exit_code=code)
-
-
-def _build_receptionist(config: WorkerConfig) -> BuiltEngine:
-    try:
-        from model_worker.asr.grammar import UnknownWordError, check_phrases
-        from model_worker.asr.sphinx import SphinxAsr
-        from model_worker.tts.espeak import EspeakTts
-        from model_worker.vad.silero import SileroVad
-    except ImportError as error:
-        raise ConfigError(
-            f"TWOWIRE_ENGINE: the receptionist is not installed ({error}); pip install 'twowire[receptionist]'"
-        ) from None
-    try:
-        agents = load_agents(config.agents_dir or SHIPPED_AGENTS)
-        for agent in agents.values():
-            for phrases in (*agent.phrases().values(), agent.overlap.phrases):
-                check_phrases(phrases)
-    except (AgentFileError, UnknownWordError) as error:
-        raise ConfigError(f"TWOWIRE_AGENTS_DIR: {error}") from None
-
-    def voice(style: VoiceStyle) -> EspeakTts:
-        return EspeakTts(style.name, style.rate_wpm, style.pitch)
-
-    asr = SphinxAsr(on_child_lost=_log_lost_recognizer)
-    try:
-        engine = ReceptionistEngine(agents, vad=SileroVad, asr=asr, tts=voice, on_fault=_log_fault)
-        engine.warm_up()
-    except TtsError as error:
-        asr.close()  # the voices that did start end with this process
-        raise ConfigError(f"TWOWIRE_ENGINE: {error}") from None
-    return BuiltEngine(engine, tuple(sorted(agents)), engine.shutdown)
-
-
-def _build_audio_interaction(config: WorkerConfig) -> BuiltEngine:
-    if config.model is None:
-        raise ConfigError("TWOWIRE_MODEL: name the folder of the model; `twowire model convert` makes one")
-    try:
-        from model_worker.duplex.audio_interaction.build import build
-        from model_worker.duplex.audio_interaction.model_folder import CheckpointError, LicenceError
-        from model_worker.tts.espeak import EspeakTts
-    except ImportError as error:
-        raise ConfigError(
-            f"TWOWIRE_ENGINE: what models need is not installed ({error}); pip install 'twowire[gpu,receptionist]'"
-        ) from None
-    try:
-        engine, shutdown = build(
-            config.model,
-            licence=config.accept_model_licence,
-            device=config.device,
-            dtype=config.model_dtype,
-            sessions=config.slots,
-            capacity=config.context_tokens,
-            speak_from=config.speak_from,
-            speak_bias=config.speak_bias,
-            voice=EspeakTts,
-        )
-    except (CheckpointError, LicenceError, TtsError) as error:
-        raise ConfigError(f"TWOWIRE_MODEL: {error}") from None
-    log.info("engine.licence", note=engine.capabilities.licence_note)
-    return BuiltEngine(engine, shutdown=shutdown)
-
-
-ENGINES: dict[str, Callable[[WorkerConfig], BuiltEngine]] = {
-    "audio-interaction": _build_audio_interaction,
-    "receptionist": _build_receptionist,
-    "scripted": _build_scripted,
-}
-"""Engines by the name in ``TWOWIRE_ENGINE``; what one needs is imported when it is asked for."""
-
-
-def build_engine(config: WorkerConfig) -> BuiltEngine:
-    """Make the engine that the configuration names; may take seconds. Raises ConfigError."""
-    build = ENGINES.get(config.engine)
-    if build is None:
-        raise ConfigError(f"TWOWIRE_ENGINE: no engine {config.engine!r}; choose one of {', '.join(sorted(ENGINES))}")
-    return build(config)
 
 
 @asynccontextmanager
@@ -144,6 +36,7 @@ async def serving(config: WorkerConfig, parts: BusParts) -> AsyncIterator[Worker
     try:
         engine_loop = EngineLoop(built.engine, time.monotonic, config.slots, config.max_batch)
         capabilities = built.engine.capabilities
+        admission = Admission(engine_loop.slots, capabilities.chunk_ms / 1_000)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -162,7 +55,8 @@ async def serving(config: WorkerConfig, parts: BusParts) -> AsyncIterator[Worker
             engine_loop,
             parts.bus,
             parts.placement,
-            WorkerMetrics(registry, engine_loop.stats, engine_loop.slots, lambda: parts.bus.stats),
+            WorkerMetrics(registry, engine_loop.stats, admission, lambda: parts.bus.stats),
+            admission,
             config.stall_limit_s,
         )
         http = web.AppRunner(

@@ -1,6 +1,6 @@
 """The seams of the worker: what an engine is, and the components an engine may be made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,6 +50,9 @@ class CallSpec:
     variables: Mapping[str, str] = field(default_factory=dict)
     said: Sequence["Said"] = ()
     """What was said before, oldest first, in a call that begins here in its middle and without a snapshot."""
+    replayed: Sequence["Said"] = ()
+    """What was said so far, as far as it was heard, in a call that is heard again from its beginning: for engines
+    that would find other words this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,22 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Translated:
+    """Final words of the caller in another language, a tag of BCP 47."""
+
+    text: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoundHeard:
+    """Something other than speech was heard: an alarm, a cough, a dog."""
+
+    name: str
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """Something to be done to the call when the turn in which it stands has been played.
 
@@ -122,10 +141,16 @@ class StepOutput:
     """Asked while ``StepInput.overlap_s`` > 0: may the caller have the floor? None: cannot tell, or not yet."""
     fault: Exception | None = None
     """The call is beyond repair: the engine has closed it, and another worker has to go on."""
+    translated: Sequence[Translated] = ()
+    sounds: Sequence[SoundHeard] = ()
 
 
 class BadSnapshotError(Exception):
     """Not a snapshot of this engine, or of another version of it."""
+
+
+class EngineLostError(Exception):
+    """What the engine works with is gone for good, another process say: this worker serves no call any more."""
 
 
 class UnknownAgentError(Exception):
@@ -150,6 +175,19 @@ class Engine(Protocol):
         Calls whose chunks it has not answered are given no more until then.
         """
 
+    @property
+    def context_positions(self) -> tuple[int, int] | None:
+        """Of the model's context in this process: filled by open calls, and how many there is memory for.
+
+        None where the calls' number is all that bounds it. A worker takes no new calls while it is nearly full.
+        """
+
+    def on_ready(self, wake: Callable[[], None]) -> None:
+        """Told once, before the first call: ``wake`` is to be called whenever ``busy`` becomes true by itself.
+
+        That is where something outside answers, a server or a thread; on any thread. Others have nothing to do here.
+        """
+
     def open(self, call: CallId, spec: CallSpec) -> OverlapRules | None:
         """Begin a call; returns how its agent wants to be talked over, None for the gateway's own rules.
 
@@ -166,7 +204,7 @@ class Engine(Protocol):
         """As ``open``, of a call that goes on after ``snapshot``. Raises UnknownAgentError and BadSnapshotError."""
 
     def step(self, inputs: Sequence[StepInput]) -> list[StepOutput]:
-        """Decide on one chunk of each call."""
+        """Decide on one chunk of each call. Raises EngineLostError, and what else a fault of its own makes of it."""
 
     def interrupt(self, call: CallId, turn: TurnId, heard_s: float) -> None:
         """The caller barged in: the turn ended after ``heard_s`` seconds of it. Cut the history there.

@@ -1,4 +1,4 @@
-"""``twowire``: demo, serve, worker, call, dial."""
+"""``twowire``: the command line."""
 
 import asyncio
 import os
@@ -12,6 +12,7 @@ import click
 
 from twowire.call_command import call
 from twowire.dial_command import dial
+from twowire.engines_command import doctor, engines
 from twowire.model_command import model
 from twowire.replay_command import export, replay
 from wire import __version__
@@ -184,8 +185,9 @@ def serve(**settings: Any) -> None:
 
 @main.command()
 @redis_url
-@click.option("--engine", help="receptionist, scripted or audio-interaction.  [default: receptionist]")
+@click.option("--engine", help="Which engine decides; `twowire engines` lists them.  [default: receptionist]")
 @click.option("--model", type=click.Path(path_type=Path), help="Folder of the model, from `twowire model convert`.")
+@click.option("--server", "server_url", metavar="URL", help="Server of an engine that is a server's (docs/ENGINES.md).")
 @click.option("--slots", type=click.IntRange(1), help="Calls at once.  [default: what the engine can carry]")
 @agents_dir
 @click.option("--script", type=click.Path(path_type=Path), help="Script of the scripted engine.")
@@ -213,6 +215,8 @@ def worker(**settings: Any) -> None:
 
 main.add_command(call)
 main.add_command(dial)
+main.add_command(doctor)
+main.add_command(engines)
 main.add_command(export)
 main.add_command(model)
 main.add_command(replay)

@@ -41,7 +41,7 @@ def convert(published: Path, folder: Path, dtype: str, overwrite: bool) -> None:
 
 @model.command()
 @folder_argument
-@click.option("--size", type=click.Choice(["tiny", "3b"]), default="tiny", show_default=True)
+@click.option("--size", type=click.Choice(["tiny", "small", "3b"]), default="tiny", show_default=True)
 @click.option("--published", is_flag=True, help="In the layout of the published checkpoint: a source for `convert`.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @overwrite_option
@@ -58,7 +58,7 @@ def random(folder: Path, size: str, published: bool, seed: int, overwrite: bool)
             random_weights.write_published(folder, size, seed=seed)
             click.echo(f"{folder}: {size}, in the published layout")
             return
-        dtype = torch.float32 if size == "tiny" else torch.bfloat16
+        dtype = torch.bfloat16 if size == "3b" else torch.float32
         model_folder.save(random_weights.random_model(size, seed=seed, dtype=dtype), folder, overwrite=overwrite)
         click.echo(_report(folder, model_folder.describe(folder)))
 

@@ -61,8 +61,8 @@ def export(call: str, file: Path, redis_url: str, delete: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay(file: Path, engine: str | None, as_json: bool, **settings: Any) -> None:
     """Run the recorded call in FILE through an engine again, and compare. Exit code 3 when it decides otherwise."""
-    from model_worker.app import build_engine
     from model_worker.config import load_worker_config
+    from model_worker.engines.cards import build_engine
     from wire.settings import ConfigError
 
     try:

@@ -1,7 +1,7 @@
 """Every message between a gateway and a model worker.
 
 Up (gateway to worker): ``CallOpened AudioChunk TurnCancelled Dtmf CallClosed Say``.
-Down (worker to gateway): ``Decision SpeechChunk TurnDone Transcript ToolCall
+Down (worker to gateway): ``Decision SpeechChunk TurnDone Transcript Translation ToolCall
 SoundEvent CallFailed WorkerDraining CallRules Snapshot WorkerBeat``.
 
 Each carries the call, the epoch (grows by one at every hand-over of the call to
@@ -114,7 +114,7 @@ class Past(Struct, frozen=True, array_like=True):
     decided_below: Index
     """Chunks below it were decided on. Beyond these chunks nothing is repeated: they have not been answered yet."""
     told: Count = 0
-    """How many transcripts and tool calls came with the last of those decisions."""
+    """How many transcripts, translations, sound events and tool calls came with the last of those decisions."""
     turn: Turn = NO_TURN
     """The newest turn."""
     generated: Count = 0
@@ -256,6 +256,14 @@ class SoundEvent(Message, frozen=True, array_like=True, tag=22):
     probability: Probability | None = None
 
 
+class Translation(Message, frozen=True, array_like=True, tag=28):
+    """Final words of the caller in another language."""
+
+    text: str
+    language: str
+    """A tag of BCP 47."""
+
+
 class CallFailed(Message, frozen=True, array_like=True, tag=23):
     """The worker cannot serve the call: unknown agent, engine fault, no slot."""
 
@@ -298,6 +306,7 @@ DownMessage = (
     | Transcript
     | ToolCall
     | SoundEvent
+    | Translation
     | CallFailed
     | WorkerDraining
     | CallRules

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.rtp.g722 import G722Decoder, G722Encoder
-from gateway.rtp.opus import BITRATE_BPS, DTX_BYTES, REPEATING_BPS, OpusDecoder, OpusEncoder, packet_ms, ticks_of
-from gateway.rtp.opus import CLOCK_HZ as OPUS_CLOCK_HZ
 from wire.audio.codecs import Codec
 from wire.audio.comfort_noise import quiet_frames
 from wire.audio.g711 import decode, encode
+from wire.audio.opus import BITRATE_BPS, DTX_BYTES, REPEATING_BPS, OpusDecoder, OpusEncoder, packet_ms, ticks_of
+from wire.audio.opus import CLOCK_HZ as OPUS_CLOCK_HZ
 from wire.audio.resample import Resampler
 
 Transcode = Callable[[bytes], bytes]

@@ -19,7 +19,9 @@ from gateway.effects import (
     NoteMuted,
     NoteOverlap,
     NoteReply,
+    NoteSound,
     NoteTranscript,
+    NoteTranslation,
     NoteTurnEnded,
     NoteTurnOpened,
     SendAudio,
@@ -142,6 +144,8 @@ class CallRecord:
     """The engine that listened along; empty for none."""
     shadow_decisions: int = 0
     shadow_differences: deque[ShadowDecision] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    translations: deque[NoteTranslation] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    sounds: deque[NoteSound] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     mutes: deque[NoteMuted] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     keys: deque[NoteKey] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
     qualities: deque[tuple[float, LegQuality]] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
@@ -188,6 +192,14 @@ class CallRecord:
             "started_unix_s": self.started_unix_s,
             "duration_s": self.duration_s,
             "transcript": [asdict(words) for words in self.words],
+            "translations": [
+                {"at_s": note.at_s, "text": note.translation.text, "language": note.translation.language}
+                for note in self.translations
+            ],
+            "sounds": [
+                {"at_s": note.at_s, "name": note.sound.name, "probability": note.sound.probability}
+                for note in self.sounds
+            ],
             "turns": [asdict(turn) for turn in self.turns],
             "moves": [asdict(move) for move in self.moves],
             "shadow": {
@@ -325,6 +337,8 @@ _NOTES: dict[type[Any], Callable[[CallRecord, Any], None]] = {
     NoteFirstAudio: CallRecord._note_first_audio,
     NoteTurnEnded: CallRecord._note_turn_ended,
     NoteTranscript: CallRecord._note_transcript,
+    NoteTranslation: lambda record, note: record.translations.append(note),
+    NoteSound: lambda record, note: record.sounds.append(note),
     NoteOverlap: lambda record, note: record.overlaps.append(note),
     NoteEcho: CallRecord._note_echo,
     NoteAlarm: CallRecord._note_alarm,

@@ -18,7 +18,9 @@ from gateway.effects import (
     NoteMuted,
     NoteOverlap,
     NoteReply,
+    NoteSound,
     NoteTranscript,
+    NoteTranslation,
     NoteTurnEnded,
     NoteTurnOpened,
 )
@@ -100,6 +102,10 @@ def event_of(record: CallRecord, effect: Effect) -> list[Event]:
             if transcript.voice is Voice.CALLER:
                 return [_words(record, record.words[-1])]
             return _words_to_come(record, record.open_turn)
+        case NoteTranslation():
+            return [_translation(record, effect)]
+        case NoteSound():
+            return [_sound(record, effect)]
         case NoteReply():
             return [_reply(record, effect)]
         case NoteOverlap():
@@ -154,6 +160,8 @@ def _streams(record: CallRecord) -> list[Iterable[Event]]:
         chain((event for turn in turns for event in _turn_events(record, turn)), told),
         (_words(record, entry) for entry in words if entry.voice == Voice.CALLER.value),
         chain((_words(record, entry) for entry in words if entry.voice == Voice.AGENT.value), to_come),
+        (_translation(record, note) for note in tuple(record.translations)),
+        (_sound(record, note) for note in tuple(record.sounds)),
         (_overlap(record, note) for note in tuple(record.overlaps)),
         (_reply(record, note) for note in tuple(record.replies)),
         (_muted(record, note) for note in tuple(record.mutes)),
@@ -280,6 +288,26 @@ def _reply(record: CallRecord, note: NoteReply) -> Event:
         "at_s": _round(trace.at_s),
         "total_s": _round(trace.total_s, 5),
         "parts": [[name, _round(part_s, 5)] for name, part_s in trace.parts()],
+    }
+
+
+def _translation(record: CallRecord, note: NoteTranslation) -> Event:
+    return {
+        "event": "translation",
+        "call": record.call,
+        "at_s": _round(note.at_s),
+        "text": note.translation.text,
+        "language": note.translation.language,
+    }
+
+
+def _sound(record: CallRecord, note: NoteSound) -> Event:
+    return {
+        "event": "sound",
+        "call": record.call,
+        "at_s": _round(note.at_s),
+        "name": note.sound.name,
+        "probability": _round(note.sound.probability, 3),
     }
 
 

@@ -10,15 +10,18 @@ What the server says of an error stays here: it may repeat the key or the caller
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from model_worker.answers.seam import AnswerFault
+from model_worker.answers.seam import AnswerFault, FunctionWanted
+from model_worker.answers.thoughts import Thoughts
 
 MAX_EVENT_BYTES = 64 * 1024  # a chunk of one token takes 200 to 400, ten times that with alternatives
 MAX_REPLY_BYTES = 4 * 1024 * 1024  # 10 000 such chunks: an hour of speech
+MAX_FUNCTIONS = 8  # called in one answer; a line has three
+MAX_ARGUMENTS_CHARACTERS = 8 * 1024
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _FIELDS = frozenset({b"data", b"event", b"id", b"retry"})
@@ -43,6 +46,13 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Called:
+    """The model calls a function; told whole, before ``Finished``."""
+
+    function: FunctionWanted
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The stream is of no use from here on; nothing follows."""
 
@@ -53,7 +63,7 @@ class Failed:
     """What the server would have replied, had it known before it began."""
 
 
-ChatEvent = Delta | Finished | Failed
+ChatEvent = Delta | Called | Finished | Failed
 
 
 class ChatStream:
@@ -68,7 +78,8 @@ class ChatStream:
         self._first_line = True
         self._data: list[bytes] = []  # data lines of the event that is not over yet
         self._data_bytes = 0
-        self._finish_reason: str | None = None
+        self._thoughts = Thoughts()
+        self._functions: dict[int, _Function] = {}  # by the place that the server gives each
 
     def feed(self, received: bytes) -> list[ChatEvent]:
         """What the next bytes of the reply's body say."""
@@ -136,7 +147,7 @@ class ChatStream:
 
     def _event(self, data: bytes) -> list[ChatEvent]:
         if data.strip() == b"[DONE]":
-            return [self._finish("")]
+            return self._finish("")
         try:
             chunk = _decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -150,11 +161,13 @@ class ChatStream:
             if choice.index != 0:  # we ask for one
                 continue
             if choice.delta is not None and choice.delta.content:
-                events.append(Delta(choice.delta.content))
+                events += _delta(self._thoughts.push(choice.delta.content))
+            if choice.delta is not None and choice.delta.tool_calls and not self._add(choice.delta.tool_calls):
+                return [*events, self._fail("more functions are called, or with more words, than anybody would")]
             if choice.finish_reason in _GIVEN_UP:
                 return [*events, self._fail("the server gave the answer up", AnswerFault.CUT)]
             if choice.finish_reason is not None:
-                return [*events, self._finish(choice.finish_reason)]
+                return [*events, *self._finish(choice.finish_reason)]
         return events
 
     def _reported(self, chunk: "_Chunk") -> Failed:
@@ -164,13 +177,35 @@ class ChatStream:
         fault = AnswerFault.BAD_REPLY if status is None else fault_of_status(status)
         return self._fail("the server reports an error", fault, status)
 
-    def _finish(self, reason: str) -> Finished:
+    def _add(self, parts: "list[_ToolCall]") -> bool:
+        """More of the functions that are called: a name comes whole, arguments bit by bit; False beyond the limits."""
+        for part in parts:
+            if part.index not in self._functions and len(self._functions) >= MAX_FUNCTIONS:
+                return False
+            wanted = self._functions.setdefault(part.index, _Function())
+            wanted.name = part.function.name or wanted.name
+            wanted.arguments.append(part.function.arguments or "")
+            wanted.characters += len(wanted.arguments[-1])
+            if wanted.characters > MAX_ARGUMENTS_CHARACTERS:
+                return False
+        return True
+
+    def _finish(self, reason: str) -> list[ChatEvent]:
         self.ended = True
-        return Finished(reason)
+        called = [
+            Called(FunctionWanted(wanted.name, "".join(wanted.arguments)))
+            for _, wanted in sorted(self._functions.items())
+            if wanted.name
+        ]
+        return [*_delta(self._thoughts.finish()), *called, Finished(reason)]
 
     def _fail(self, reason: str, fault: AnswerFault = AnswerFault.BAD_REPLY, status: int | None = None) -> Failed:
         self.ended = True
         return Failed(fault, reason, status)
+
+
+def _delta(text: str) -> list[ChatEvent]:
+    return [Delta(text)] if text else []
 
 
 def fault_of_status(status: int) -> AnswerFault:
@@ -186,8 +221,28 @@ def fault_of_status(status: int) -> AnswerFault:
             return AnswerFault.BAD_REPLY
 
 
+@dataclass(slots=True)
+class _Function:
+    """A function that is being called."""
+
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+    characters: int = 0
+
+
+class _CalledFunction(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    index: int = 0
+    function: _CalledFunction = msgspec.field(default_factory=_CalledFunction)
+
+
 class _Delta(msgspec.Struct):
     content: str | None = None  # what a model only thinks comes under other names, and is not for the caller
+    tool_calls: list[_ToolCall] | None = None
 
 
 class _Choice(msgspec.Struct):

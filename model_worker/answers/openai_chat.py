@@ -15,8 +15,9 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -24,8 +25,9 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from yarl import URL
 
-from model_worker.answers.chat_stream import ChatStream, Delta, Failed, fault_of_status
-from model_worker.answers.seam import AnswerFault, AnswerPiece, ChatMessage
+from model_worker.answers.chat_stream import Called, ChatStream, Delta, Failed, fault_of_status
+from model_worker.answers.seam import AnswerFault, AnswerPiece, ChatMessage, FunctionWanted
+from model_worker.breaker import Breaker
 from wire.ids import CallId
 
 log = structlog.get_logger()
@@ -89,22 +91,33 @@ class OpenAiChat:
         self._numbers = itertools.count()
         self._open: dict[CallId, int] = {}
         self._pieces: _Pieces = queue.SimpleQueue()
-        self._requests = _Requests(settings, self._pieces, Breaker(MAX_FAILURES, PAUSE_S, clock), chance)
+        self._wake: Callable[[], None] = lambda: None
+        self._requests = _Requests(settings, self._put, Breaker(MAX_FAILURES, PAUSE_S, clock), chance)
         self._requests.start()
 
-    def ask(self, call: CallId, messages: Sequence[ChatMessage]) -> None:
+    @property
+    def ready(self) -> bool:
+        """A piece is there; it may be one of a dropped answer, which ``poll`` leaves out."""
+        return not self._pieces.empty()
+
+    def on_ready(self, wake: Callable[[], None]) -> None:
+        """``wake`` is called on the requests' thread with every piece."""
+        self._wake = wake
+
+    def ask(self, call: CallId, messages: Sequence[ChatMessage], functions: Sequence[Mapping[str, Any]] = ()) -> None:
         """Begin an answer, dropping the call's one before."""
         self.cancel(call)
         number = self._open[call] = next(self._numbers)
-        self._requests.tell(self._requests.begin, number, call, tuple(messages))
+        self._requests.tell(self._requests.begin, number, call, _Question(tuple(messages), tuple(functions)))
 
     def poll(self, timeout_s: float = 0.0) -> list[AnswerPiece]:
         """Pieces of unfinished answers. Waits only where there is one of those."""
         pieces: list[AnswerPiece] = []
         until = time.monotonic() + timeout_s
-        while self._open:
+        while True:
+            wait_s = max(0.0, until - time.monotonic()) if self._open and not pieces else 0.0
             try:
-                number, piece = self._pieces.get(timeout=0.0 if pieces else max(0.0, until - time.monotonic()))
+                number, piece = self._pieces.get(timeout=wait_s)
             except queue.Empty:
                 break
             if self._open.get(piece.call) != number:  # it was dropped meanwhile
@@ -125,48 +138,19 @@ class OpenAiChat:
         self._requests.end()
         self._requests.join(CLOSE_LIMIT_S)  # longer only where the system is stuck looking up a name
 
-
-class Breaker:
-    """Leaves a server alone that failed ``max_failures`` answers in a row.
-
-    One answer is let through after ``pause_s``; if that fails too, the pause begins anew.
-    """
-
-    def __init__(self, max_failures: int, pause_s: float, clock: Callable[[], float]) -> None:
-        self._max_failures = max_failures
-        self._pause_s = pause_s
-        self._clock = clock
-        self._failures = 0
-        self._last: AnswerFault | None = None
-        self._paused_until = float("-inf")
-
-    def refuses(self) -> AnswerFault | None:
-        """The fault that the next answer would meet; None to try it."""
-        if self._failures < self._max_failures:
-            return None
-        now = self._clock()
-        if now < self._paused_until:
-            return self._last
-        self._paused_until = now + self._pause_s  # for all but this one; it may be dropped and never tell
-        return None
-
-    def succeeded(self) -> bool:
-        """Whether a pause ends with this."""
-        was_paused = self._failures >= self._max_failures
-        self._failures = 0
-        self._paused_until = float("-inf")
-        return was_paused
-
-    def failed(self, fault: AnswerFault) -> bool:
-        """Whether a pause begins with this."""
-        self._failures += 1
-        self._last = fault
-        if self._failures >= self._max_failures:
-            self._paused_until = self._clock() + self._pause_s
-        return self._failures == self._max_failures
+    def _put(self, number: int, piece: AnswerPiece) -> None:
+        self._pieces.put((number, piece))
+        self._wake()
 
 
 _Pieces = queue.SimpleQueue[tuple[int, AnswerPiece]]
+_Put = Callable[[int, AnswerPiece], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    messages: Sequence[ChatMessage]
+    functions: Sequence[Mapping[str, Any]]
 
 
 class _AnswerError(Exception):
@@ -183,11 +167,13 @@ class _AnswerError(Exception):
 class _Requests(threading.Thread):
     """Carries the requests, on a loop of its own. ``tell``, ``end`` and ``join`` are for other threads."""
 
-    def __init__(self, settings: ChatSettings, pieces: _Pieces, breaker: Breaker, chance: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: ChatSettings, put: _Put, breaker: Breaker[AnswerFault], chance: Callable[[], float]
+    ) -> None:
         super().__init__(name="answers", daemon=True)
         self._settings = settings
         self._url = URL(f"{settings.base_url}/chat/completions")
-        self._pieces = pieces
+        self._put = put
         self._breaker = breaker
         self._chance = chance
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -209,8 +195,8 @@ class _Requests(threading.Thread):
         with suppress(RuntimeError):  # it has ended
             self.tell(self._closing.set)
 
-    def begin(self, number: int, call: CallId, messages: Sequence[ChatMessage]) -> None:
-        task = self._loop.create_task(self._answer(number, call, messages))
+    def begin(self, number: int, call: CallId, question: _Question) -> None:
+        task = self._loop.create_task(self._answer(number, call, question))
         self._tasks[number] = task
         task.add_done_callback(lambda _: self._tasks.pop(number))
 
@@ -237,17 +223,23 @@ class _Requests(threading.Thread):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _answer(self, number: int, call: CallId, messages: Sequence[ChatMessage]) -> None:
+    async def _answer(self, number: int, call: CallId, question: _Question) -> None:
         """One answer from its question to its last piece, which comes whatever happens, unless it is dropped."""
 
-        def deliver(text: str, *, done: bool = False, error: AnswerFault | None = None) -> None:
-            self._pieces.put((number, AnswerPiece(call, text, done, error)))
+        def deliver(
+            text: str,
+            *,
+            done: bool = False,
+            error: AnswerFault | None = None,
+            functions: Sequence[FunctionWanted] = (),
+        ) -> None:
+            self._put(number, AnswerPiece(call, text, done, error, functions))
 
         try:
             if (fault := self._breaker.refuses()) is not None:
                 deliver("", done=True, error=fault)  # the log says once that there is a pause
                 return
-            await self._in_time(messages, deliver)
+            await self._in_time(question, deliver)
         except _AnswerError as error:
             log.warning("answer.failed", call=call, fault=error.fault.value, reason=error.reason)
             if error.servers and self._breaker.failed(error.fault):
@@ -258,12 +250,12 @@ class _Requests(threading.Thread):
             log.error("answer.crashed", call=call, error=type(error).__name__)
             deliver("", done=True, error=AnswerFault.BAD_REPLY)
 
-    async def _in_time(self, messages: Sequence[ChatMessage], deliver: Callable[..., None]) -> None:
+    async def _in_time(self, question: _Question, deliver: Callable[..., None]) -> None:
         fault, waits_for = AnswerFault.OVERLOADED, "a free slot"
         try:
             async with asyncio.timeout(self._settings.first_token_timeout_s) as timer, self._slots:
                 fault, waits_for = AnswerFault.TOO_SLOW, "a word"
-                response = await self._post(messages)
+                response = await self._post(question)
                 try:
                     await self._read(response, deliver, timer)
                 finally:
@@ -272,15 +264,17 @@ class _Requests(threading.Thread):
             ours = fault is AnswerFault.OVERLOADED
             raise _AnswerError(fault, f"waited too long for {waits_for}", servers=not ours) from None
 
-    async def _post(self, messages: Sequence[ChatMessage]) -> aiohttp.ClientResponse:
+    async def _post(self, question: _Question) -> aiohttp.ClientResponse:
         """Ask, a second time if the connection failed. Raises _AnswerError when it was not a stream that came."""
         request: dict[str, Any] = {
             "model": self._settings.model,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "messages": [{"role": message.role, "content": message.content} for message in question.messages],
             "stream": True,
             "max_tokens": self._settings.max_tokens,
             "temperature": self._settings.temperature,
         }
+        if question.functions:
+            request["tools"] = [{"type": "function", "function": dict(function)} for function in question.functions]
         try:
             try:
                 response = await self._session.post(self._url, json=request, allow_redirects=False)
@@ -307,12 +301,14 @@ class _Requests(threading.Thread):
         """Deliver the words as they come; each moves the deadline of the next."""
         stream = ChatStream()
         spoken = False
+        functions: list[FunctionWanted] = []
         while not stream.ended:
             try:
                 received = await response.content.readany()
             except aiohttp.ClientError as error:
                 raise _AnswerError(AnswerFault.CUT, type(error).__name__) from None
             events = stream.feed(received) if received else stream.end()
+            functions += [event.function for event in events if isinstance(event, Called)]
             if text := "".join(event.text for event in events if isinstance(event, Delta)):
                 spoken = spoken or not text.isspace()
                 timer.reschedule(self._loop.time() + self._settings.between_tokens_timeout_s)
@@ -321,9 +317,9 @@ class _Requests(threading.Thread):
                 raise _AnswerError(failed.fault, failed.reason, servers=failed.status not in _REQUESTS_OWN)
         if self._breaker.succeeded():
             log.info("answers.resumed")
-        if not spoken:
+        if not spoken and not functions:
             raise _AnswerError(AnswerFault.BAD_REPLY, "an answer without a word", servers=False)
-        deliver("", done=True)
+        deliver("", done=True, functions=functions)
         timer.reschedule(None)
         # A connection whose reply was read to its end serves the next answer.
         with suppress(TimeoutError, aiohttp.ClientError):

@@ -1,9 +1,9 @@
 """The seam to whatever finds the words of an answer: asked by the engine, polled while the call goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from wire.ids import CallId
 
@@ -34,6 +34,14 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionWanted:
+    """The model calls a function that it was told of. ``arguments``: JSON, as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerPiece:
     """What came of a call's answer since the piece before: words as they arrive, not whole sentences."""
 
@@ -43,13 +51,25 @@ class AnswerPiece:
     """Nothing follows: the answer is complete, or ``error`` says why it is not."""
     error: AnswerFault | None = None
     """Only with ``done``."""
+    functions: Sequence[FunctionWanted] = ()
+    """Only with ``done``: what is to be done besides, or instead of, saying something."""
 
 
 class Answers(Protocol):
     """Answers of many calls, at most one each. For one thread; nothing but ``poll`` waits."""
 
-    def ask(self, call: CallId, messages: Sequence[ChatMessage]) -> None:
-        """Begin an answer. Drops an unfinished one of the call, as ``cancel`` does. Faults come as pieces."""
+    @property
+    def ready(self) -> bool:
+        """``poll`` has something."""
+
+    def on_ready(self, wake: Callable[[], None]) -> None:
+        """``wake`` is called, on any thread, when ``ready`` becomes true."""
+
+    def ask(self, call: CallId, messages: Sequence[ChatMessage], functions: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Begin an answer. Drops an unfinished one of the call, as ``cancel`` does. Faults come as pieces.
+
+        ``functions``: what the model may call, each with name, description and parameters (JSON Schema).
+        """
 
     def poll(self, timeout_s: float = 0.0) -> list[AnswerPiece]:
         """Pieces that arrived, oldest first, waiting up to ``timeout_s`` for one if any answer is unfinished.

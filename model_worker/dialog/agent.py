@@ -23,7 +23,9 @@ YES_KEY = "1"
 NO_KEY = "2"
 
 
-class _Part(BaseModel):
+class FilePart(BaseModel):
+    """A part of an agent file: frozen, and without room for a field that is misspelt."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
@@ -51,7 +53,7 @@ E164 = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")]
 """A telephone number as of ITU-T E.164: plus, country code, at most 15 digits in all."""
 
 
-class Clip(_Part):
+class Clip(FilePart):
     """A recorded prompt: a WAV file (mono, 16 bit) beside the agent file, and the words it says."""
 
     clip: Path
@@ -83,7 +85,7 @@ class Then(StrEnum):
     VOICEMAIL = "voicemail"
 
 
-class VoiceStyle(_Part):
+class VoiceStyle(FilePart):
     """The synthetic voice. ``rate_wpm`` is words per minute; ``pitch`` 0 to 99, 50 being the voice's own."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+_-]{0,39}$")] = "en-us"
@@ -91,7 +93,7 @@ class VoiceStyle(_Part):
     pitch: Annotated[int, Field(ge=0, le=99)] = 50
 
 
-class Question(_Part):
+class Question(FilePart):
     """Something a caller may ask for, by key or by voice."""
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
@@ -110,7 +112,7 @@ class Question(_Part):
         return self
 
 
-class Menu(_Part):
+class Menu(FilePart):
     """The choices, read to the caller."""
 
     prompt: Spoken | None = None
@@ -120,12 +122,12 @@ class Menu(_Part):
     """Say it right after the greeting, without being asked."""
 
 
-class Goodbye(_Part):
+class Goodbye(FilePart):
     say: Spoken = "Thank you for calling. Goodbye."
     examples: Phrases = ("goodbye", "bye", "bye bye", "that's all", "that is all", "nothing else", "hang up")
 
 
-class Silence(_Part):
+class Silence(FilePart):
     """What to do about a caller who says nothing for ``after_s`` seconds: each prompt once, then an ending."""
 
     after_s: Annotated[float, Field(ge=2, le=60)] = 7.0
@@ -134,7 +136,7 @@ class Silence(_Part):
     say: Spoken = "I cannot hear you, so I will end the call. Goodbye."
 
 
-class Failures(_Part):
+class Failures(FilePart):
     """What to do when ``limit`` utterances or keys in a row were not understood."""
 
     limit: Annotated[int, Field(ge=1, le=5)] = 2
@@ -142,16 +144,16 @@ class Failures(_Part):
     say: Spoken = "I am sorry, I still did not understand."
 
 
-class Transfer(_Part):
+class Transfer(FilePart):
     to: E164
     say: Spoken = "One moment, I am connecting you."
 
 
-class Voicemail(_Part):
+class Voicemail(FilePart):
     say: Spoken = "Please leave a message after the tone."
 
 
-class Overlap(_Part):
+class Overlap(FilePart):
     """What happens when the caller sounds over the agent: the voice is lowered, then stopped or brought back.
 
     Seconds and decibels as in ``wire.messages.OverlapRules``, which says what each means.
@@ -197,10 +199,11 @@ class Overlap(_Part):
         )
 
 
-class Agent(_Part):
+class Agent(FilePart):
     """One receptionist."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    engine: Literal["receptionist"] = "receptionist"
     language: Literal["en"] = "en"
     """The recognizer and the default prompts know English only."""
     voice: VoiceStyle = VoiceStyle()

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from model_worker.dialog.agent import Agent, Clip
+from model_worker.dialog.brief import Brief
 from model_worker.dialog.plain_yaml import PlainLoader, PlainYamlError
 from wire.audio.wav import WavError, read_wav
 
@@ -17,6 +18,7 @@ SHIPPED_AGENTS = Path(__file__).parent.parent / "agents"
 """The agent files that come with the package."""
 
 _Location = tuple[int | str, ...]
+_FoundT = TypeVar("_FoundT")
 
 
 class AgentFileError(Exception):
@@ -29,10 +31,32 @@ class AgentFileError(Exception):
 
 
 def load_agents(directory: Path) -> dict[str, Agent]:
-    """All agents of ``*.yaml`` and ``*.yml`` in a directory, by name. Raises AgentFileError."""
+    """The receptionist's agents of ``*.yaml`` and ``*.yml`` in a directory, by name. Raises AgentFileError."""
+    agents = {name: agent for name, agent in _load_all(directory).items() if isinstance(agent, Agent)}
+    return _some(agents, directory, "receptionist")
+
+
+def load_briefs(directory: Path, engine: str) -> dict[str, Brief]:
+    """The agents of another engine there, by name. Raises AgentFileError."""
+    briefs = {
+        name: brief
+        for name, brief in _load_all(directory).items()
+        if isinstance(brief, Brief) and brief.engine == engine
+    }
+    return _some(briefs, directory, engine)
+
+
+def _some(found: dict[str, _FoundT], directory: Path, engine: str) -> dict[str, _FoundT]:
+    if not found:
+        wanted = f"holds no agent file with 'engine: {engine}'; write one (docs/AGENTS.md)"
+        raise AgentFileError(directory, 0, "", wanted)
+    return found
+
+
+def _load_all(directory: Path) -> dict[str, Agent | Brief]:
     if not directory.is_dir():
         raise AgentFileError(directory, 0, "", "no such directory; name the one that holds the agent files")
-    agents: dict[str, Agent] = {}
+    agents: dict[str, Agent | Brief] = {}
     files: dict[str, Path] = {}
     for path in sorted([*directory.glob("*.yaml"), *directory.glob("*.yml")]):
         agent = load_agent(path)
@@ -45,7 +69,7 @@ def load_agents(directory: Path) -> dict[str, Agent]:
     return agents
 
 
-def load_agent(path: Path) -> Agent:
+def load_agent(path: Path) -> Agent | Brief:
     """One agent file, checked, with the paths of its clips made absolute. Raises AgentFileError."""
     try:
         return _load(path)
@@ -55,11 +79,13 @@ def load_agent(path: Path) -> Agent:
         raise AgentFileError(path, 0, "", f"cannot be used: {error}") from error
 
 
-def _load(path: Path) -> Agent:
+def _load(path: Path) -> Agent | Brief:
     root = _parse(path)
     _refuse_twice(path, root)
     try:
         data = PlainLoader("").construct_document(root)
+        if data.get("engine", "receptionist") != "receptionist":
+            return Brief.model_validate(data)
         agent = Agent.model_validate(_clips_from(path.parent, data))
     except yaml.YAMLError as error:
         raise _not_plain_yaml(path, error) from error

@@ -143,6 +143,14 @@ class ScriptedEngine:
         return False
 
     @property
+    def context_positions(self) -> None:
+        """None: there is no model."""
+        return
+
+    def on_ready(self, wake: Callable[[], None]) -> None:
+        """Nothing outside ever answers."""
+
+    @property
     def capabilities(self) -> Capabilities:
         return self._capabilities
 

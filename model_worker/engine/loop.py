@@ -12,11 +12,11 @@ from math import inf
 from types import MappingProxyType
 
 from model_worker.engine.intake import Intake
-from model_worker.engine.stats import Failure, Fault, LoopStats
+from model_worker.engine.stats import EngineStep, Failure, Fault, LoopStats
 from model_worker.engine.takeover import LoopState, Takeover, TurnNumbers, pack, unpack
 from model_worker.engine.turn_voice import Piece, TurnVoice
 from model_worker.scheduler import Scheduler
-from model_worker.seams import BadSnapshotError, Engine, Said, StepInput, StepOutput, UnknownAgentError
+from model_worker.seams import BadSnapshotError, Engine, EngineLostError, Said, StepInput, StepOutput, UnknownAgentError
 from model_worker.session import Drop, DueChunk, FailedCallError, Session
 from wire.ids import NO_TURN, CallId, GatewayId, TurnId
 from wire.messages import (
@@ -35,9 +35,11 @@ from wire.messages import (
     Past,
     Say,
     Snapshot,
+    SoundEvent,
     SpeechChunk,
     ToolCall,
     Transcript,
+    Translation,
     TurnCancelled,
     TurnDone,
     UpMessage,
@@ -49,6 +51,7 @@ Outgoing = tuple[GatewayId, DownMessage]
 
 # A gateway that lives sends a chunk every 0.4 s and ends a call whose leg is silent for 4.5 s.
 ABANDONED_AFTER_S = 30.0
+SILENT_S = 0.1  # no word is shorter
 SETTLING_STEPS = 64  # a model writes some ten tokens between two chunks, one a step
 SNAPSHOT_EVERY_CHUNKS = 10  # a replay of four seconds takes a worker a fraction of one
 
@@ -61,6 +64,7 @@ class _Served:
         "heard_at",
         "last_turn",
         "newest_turn",
+        "promised_turn",
         "session",
         "snapshot_from",
         "takeover",
@@ -80,6 +84,8 @@ class _Served:
         """The engine's turn 1 is the gateway's turn ``turn_offset + 1``; its newest turn is ``newest_turn``."""
         self.last_turn = NO_TURN if takeover is None else takeover.last_turn
         """The newest turn that is over; nothing more is said in it."""
+        self.promised_turn = NO_TURN
+        """A turn that the engine decided to speak and of which nothing was heard so far."""
         self.snapshot_from: float = SNAPSHOT_EVERY_CHUNKS
         """The next snapshot is taken after this chunk or a later one."""
 
@@ -105,8 +111,6 @@ class EngineLoop:
         capabilities = engine.capabilities
         self.slots = capabilities.sessions if slots is None else min(slots, capabilities.sessions)
         self.stats = LoopStats()
-        self.last_batch = 0
-        self.last_step_s = 0.0
         self._engine = engine
         self._capabilities = capabilities
         self._clock = clock
@@ -115,12 +119,18 @@ class EngineLoop:
         self._calls: dict[CallId, _Served] = {}
         self._outbox: list[Outgoing] = []
         self._faults: list[Fault] = []
+        self._steps: list[EngineStep] = []
+        self._turns_s: list[float] = []
         self._draining_until: float | None = None
 
     @property
     def due(self) -> bool:
         """True while a step would do something."""
         return bool(self._outbox) or len(self._scheduler) > 0 or self._engine.busy
+
+    def on_ready(self, wake: Callable[[], None]) -> None:
+        """``wake`` is called, on any thread, when ``due`` becomes true without anything being received."""
+        self._engine.on_ready(wake)
 
     def receive(self, message: AnyMessage, lag_s: float, now: float) -> None:
         """Take one message of a gateway, which was ``lag_s`` on the bus."""
@@ -142,10 +152,9 @@ class EngineLoop:
     def step(self, now: float) -> list[Outgoing]:
         """Decide on the next chunk of each due call, at most one batch; returns all messages that became due.
 
-        Of a call that is behind an engine may take several at once. ``last_batch`` and ``last_step_s`` tell how many
-        chunks and how long that was.
+        Of a call that is behind an engine may take several at once. ``take_steps`` tells how many chunks and how long
+        that was.
         """
-        self.last_batch = 0
         batch = [self._calls[call] for call in self._scheduler.take()]
         if batch:
             self._decide([(served, chunk) for served in batch for chunk in self._due_chunks(served)])
@@ -178,6 +187,16 @@ class EngineLoop:
         faults, self._faults = self._faults, []
         return faults
 
+    def take_steps(self) -> list[EngineStep]:
+        """Steps that the engine made since the last time."""
+        steps, self._steps = self._steps, []
+        return steps
+
+    def take_turns_s(self) -> list[float]:
+        """Seconds of speech of each turn that ended since the last time."""
+        turns_s, self._turns_s = self._turns_s, []
+        return turns_s
+
     def _open(self, opened: CallOpened, served: _Served | None, now: float) -> None:
         if served is not None:
             if opened.epoch <= served.session.epoch:
@@ -209,7 +228,8 @@ class EngineLoop:
         if past is None:
             return engine.open(call, spec), None, TurnNumbers()
         self.stats.taken_over += 1
-        spec = replace(spec, said=tuple(Said(line.voice, line.text) for line in past.said))
+        said = tuple(Said(line.voice, line.text) for line in past.said)
+        spec, again = replace(spec, said=said), replace(spec, replayed=said)
         exact, numbers = past.exact, TurnNumbers()
         try:
             if past.state:
@@ -217,7 +237,7 @@ class EngineLoop:
                 rules = engine.restore(call, spec, state.engine)
                 numbers = state.turns
             else:
-                rules = engine.open(call, spec if not exact else session.spec)
+                rules = engine.open(call, again if exact else spec)
         except BadSnapshotError:
             self.stats.bad_snapshots += 1
             rules, exact = engine.open(call, spec), False
@@ -250,6 +270,9 @@ class EngineLoop:
             served.last_turn = max(served.last_turn, stopped.turn)
             if served.voice is not None and served.voice.turn <= stopped.turn:
                 served.voice = None
+            if NO_TURN < served.promised_turn <= stopped.turn:
+                self.stats.silent_turns += 1
+                served.promised_turn = NO_TURN
             turn = served.in_engine(stopped.turn)
             try:
                 if turn != NO_TURN:
@@ -305,8 +328,8 @@ class EngineLoop:
             self._calls[call].awaiting[index] = (chunk, started)
         outputs = self._run_engine(inputs)
         done = self._clock()
-        self.last_batch += len(inputs)
-        self.last_step_s = done - started
+        self._steps.append(EngineStep(len(inputs), done - started))
+        self._measure()
         for output in outputs:
             self._take_output(output, done)
         for call in dict.fromkeys(call for call, _ in chunks):
@@ -339,6 +362,10 @@ class EngineLoop:
             self._scheduler.add(session.call, session.waiting_since)
         else:
             self._interrupt(served, session.take_cancelled())
+
+    def _measure(self) -> None:
+        if (positions := self._engine.context_positions) is not None:
+            self.stats.context_used, self.stats.context_room = positions
 
     def _prepare(self, served: _Served, chunk: DueChunk) -> bool:
         """What comes before a chunk is decided on; False when that cost the call."""
@@ -404,6 +431,8 @@ class EngineLoop:
         """Step all calls together; if that raises, each alone once, so that the fault costs one call only."""
         try:
             return self._engine.step(inputs)
+        except EngineLostError:
+            raise  # of what is tried next, nothing would succeed either
         except Exception as error:
             calls = dict.fromkeys(one.call for one in inputs)
             if not calls:
@@ -433,13 +462,21 @@ class EngineLoop:
         served.newest_turn = max(served.newest_turn, output.turn)
         if due is not None and (takeover is None or not takeover.covers(index)):
             self._send_decision(session, output, wire_turn, *due, done)
+            self._note_promise(served, output.decision, wire_turn)
         for said in output.said:
             if takeover is None or takeover.tells(index):
                 turn = wire_turn if said.voice is Voice.AGENT else NO_TURN
                 self._send(session, Transcript(*session.stamp(), said.voice, said.text, turn, said.confidence))
+        for translated in output.translated:
+            if takeover is None or takeover.tells(index):
+                self._send(session, Translation(*session.stamp(), translated.text, translated.language))
+        for sound in output.sounds:
+            if takeover is None or takeover.tells(index):
+                self._send(session, SoundEvent(*session.stamp(), sound.name, sound.probability))
         voice = self._voice_of(served, wire_turn) if speaks or output.turn_done else None
         for speech in output.speech:
             if voice is not None:
+                served.promised_turn = NO_TURN
                 self._send_pieces(served, voice, voice.speak(speech))
             elif takeover is None:
                 self.stats.dropped_speech += 1
@@ -450,9 +487,20 @@ class EngineLoop:
             self._send_pieces(served, voice, voice.finish())
             if takeover is None or takeover.goes_on(voice.turn):
                 self._send(session, TurnDone(*session.stamp(), voice.turn, voice.total_samples))
+                self._count_turn(voice.total_samples / session.codec.sample_rate_hz)
+            served.promised_turn = NO_TURN
             served.voice = None
             served.last_turn = voice.turn
         return True
+
+    def _note_promise(self, served: _Served, decision: DecisionKind | None, turn: TurnId) -> None:
+        begun = served.last_turn if served.voice is None else served.voice.turn
+        if decision is DecisionKind.SPEAK and turn > begun:
+            served.promised_turn = turn
+
+    def _count_turn(self, spoken_s: float) -> None:
+        self._turns_s.append(spoken_s)
+        self.stats.silent_turns += spoken_s < SILENT_S
 
     def _send_decision(
         self, session: Session, output: StepOutput, turn: TurnId, chunk: DueChunk, started: float, done: float
@@ -519,3 +567,4 @@ class EngineLoop:
             self._engine.close(session.call)
         except Exception as error:
             self._faults.append(Fault(session.call, "close", error))
+        self._measure()  # after the last call there is no step that would

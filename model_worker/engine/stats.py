@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from model_worker.session import Tally
 from wire.ids import CallId
@@ -31,6 +32,13 @@ class Fault:
     error: Exception
 
 
+class EngineStep(NamedTuple):
+    """One call of ``Engine.step``. ``chunks`` is 0 where it only went on with what it had."""
+
+    chunks: int
+    seconds: float
+
+
 @dataclass(slots=True)
 class LoopStats:
     """Plain counts since start. Written by the engine's thread only, so any thread may read them."""
@@ -44,6 +52,12 @@ class LoopStats:
     ignored_says: int = 0
     """Words of an operator that the engine has no way to say."""
     tally: Tally = field(default_factory=Tally)
+    silent_turns: int = 0
+    """Turns that ended with less than a tenth of a second of speech, or were stopped before there was any."""
+    context_used: int = 0
+    """Positions of the model's context that open calls fill; 0 where the engine keeps none."""
+    context_room: int = 0
+    """How many there is memory for."""
     taken_over: int = 0
     """Calls that another worker served before."""
     diverged_turns: int = 0
@@ -51,3 +65,8 @@ class LoopStats:
     bad_snapshots: int = 0
     """Snapshots that could not be restored; those calls go on from what was said."""
     failures: dict[Failure, int] = field(default_factory=lambda: dict.fromkeys(Failure, 0))
+
+    @property
+    def context_share(self) -> float | None:
+        """How full the memory for contexts is, 0 to 1; None where the engine keeps none."""
+        return self.context_used / self.context_room if self.context_room else None

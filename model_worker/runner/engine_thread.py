@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from model_worker.engine import EngineLoop, Fault
+from model_worker.engine import EngineLoop, EngineStep, Fault
 from model_worker.engine.loop import Outgoing
 from wire.messages import AnyMessage, AudioChunk
 
@@ -20,11 +20,11 @@ MAILBOX_CHUNKS_PER_SLOT = 160
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one turn of the engine's thread brought. ``batch`` is 0 when the engine was not asked."""
+    """What the engine's thread brought since the report before. ``turns_s``: speech of each turn that ended."""
 
     outgoing: list[Outgoing]
-    batch: int
-    step_s: float
+    steps: list[EngineStep]
+    turns_s: list[float]
     faults: list[Fault]
 
 
@@ -57,6 +57,7 @@ class EngineThread:
         self._waiting = False
         self._stopping = False
         self._busy_since: float | None = None
+        loop.on_ready(self._look)
         # Daemon: an engine that hangs in a kernel must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -88,6 +89,11 @@ class EngineThread:
         """For how long the thread has had work and made no progress; 0 while it waits for some."""
         since = self._busy_since
         return 0.0 if since is None else self._clock() - since
+
+    def _look(self) -> None:
+        """Something outside of the engine answered."""
+        with self._wake:
+            self._notify()
 
     def _notify(self) -> None:
         if self._waiting:
@@ -123,6 +129,6 @@ class EngineThread:
         outgoing = loop.step(now)
         faults = loop.take_faults()
         emptied = bool(inbox or commands) and not loop.stats.open_calls  # a drain waits for that
-        if outgoing or loop.last_batch or faults or emptied:
-            self._on_report(Report(outgoing, loop.last_batch, loop.last_step_s, faults))
+        if outgoing or faults or emptied:  # a step that brought nothing is told of with the next one that did
+            self._on_report(Report(outgoing, loop.take_steps(), loop.take_turns_s(), faults))
         return loop.due or not stopping

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 
 import structlog
+from msgspec.structs import replace
 
 from model_worker.engine import EngineLoop
+from model_worker.engine.admission import Admission
 from model_worker.engine.loop import Outgoing
 from model_worker.metrics import WorkerMetrics
 from model_worker.runner.engine_thread import EngineThread, Report
@@ -38,6 +40,7 @@ class Worker:
         bus: Bus,
         placement: Placement,
         metrics: WorkerMetrics,
+        admission: Admission,
         stall_limit_s: float,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -50,6 +53,7 @@ class Worker:
         self._bus = bus
         self._placement = placement
         self._metrics = metrics
+        self._admission = admission
         self._stall_limit_s = stall_limit_s
         self._loop = asyncio.get_running_loop()
         metrics.tasks.set_function(lambda: len(asyncio.all_tasks(self._loop)))
@@ -148,8 +152,10 @@ class Worker:
 
     def _take_report(self, report: Report) -> None:
         self._send(report.outgoing)
-        if report.batch:
-            self._metrics.observe_step(report.batch, report.step_s)
+        for step in report.steps:
+            self._metrics.observe_step(step)
+        for turn_s in report.turns_s:
+            self._metrics.turn_speech.observe(turn_s)
         for fault in report.faults:
             log.error("engine.fault", call=fault.call, stage=fault.stage, exc_info=fault.error)
         if not self._stats.open_calls:
@@ -178,6 +184,7 @@ class Worker:
                 log.error("message.not_sent", call=message.call, kind=type(message).__name__, error=str(error))
             if isinstance(message, Decision):
                 self._metrics.observe_decision(message)
+                self._admission.observe(message.queue_s + message.step_s)
 
     def _take_exit(self, error: Exception | None) -> None:
         self._thread_ended.set_result(error)
@@ -226,6 +233,11 @@ class Worker:
                 self._advertised = False
                 await self._placement.withdraw(self.worker)
             return
+        admission = self._admission
+        admission.review(self._stats.open_calls, self._stats.context_share, self._clock())
+        if admission.offered != self._advert.slots:
+            log.info("worker.offers", worker=self.worker, slots=admission.offered, of=admission.slots)
+            self._advert = replace(self._advert, slots=admission.offered)
         await self._placement.advertise(self._advert, ADVERT_TTL_S)
         self._advertised = True
 

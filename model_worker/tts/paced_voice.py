@@ -109,6 +109,13 @@ class PacedVoice(Generic[PartT]):
         self._parts.extend(self._clauses.finish())
         self._finished = True
 
+    def cut(self) -> None:
+        """No more comes, and what was not generated yet is not said."""
+        self._parts.clear()
+        self._pending = self._pending[:0]
+        self._pending_words.clear()
+        self._finished = True
+
     def hear(self, heard_s: float) -> bool:
         """Note how much the caller has heard; True if that is more than before."""
         heard_samples = min(round(heard_s * self._pace.rate_hz), self.generated_samples)

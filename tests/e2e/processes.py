@@ -1,12 +1,14 @@
 """Run ``twowire`` as its users do: processes of their own, found by what they print, ended by PID."""
 
 import asyncio
+import json
 import os
 import re
 import sys
-from asyncio.subprocess import Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 AUTH_TOKEN = "auth-token-of-the-tests"
 API_TOKEN = "api-token-of-the-tests"
@@ -65,3 +67,21 @@ async def twowire(*arguments: str, **settings: str) -> AsyncIterator[Running]:
         yield running
     finally:
         await running.stop()
+
+
+async def place_call(url: str, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """``twowire call`` on the gateway at ``url``: its exit code, and the object that it prints."""
+    tokens = ("--auth-token", AUTH_TOKEN, "--api-token", API_TOKEN)
+    command = (sys.executable, "-m", "twowire", "call", "--url", url, *tokens, "--json", *arguments)
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    try:
+        out, trouble = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert out, trouble.decode()
+    code = process.returncode
+    assert code is not None
+    result: dict[str, Any] = json.loads(out)
+    return code, result

@@ -7,13 +7,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.effects import NoteDecision, NoteFirstAudio, NoteTurnEnded, NoteTurnOpened, SendAudio, TurnEnd
+from gateway.effects import (
+    NoteDecision,
+    NoteFirstAudio,
+    NoteSound,
+    NoteTranslation,
+    NoteTurnEnded,
+    NoteTurnOpened,
+    SendAudio,
+    TurnEnd,
+)
 from gateway.runner.record import MAX_ENTRIES, CallRecord
 from gateway.runner.story import event_of, events_of, iter_events, quality_event, summary_of
 from gateway.seams import LegQuality
+from tests.gateway.calls import CALL
 from tests.gateway.records import LOUD, TURN, barged_in, chunk, decided, record, said, small_call, told
 from wire.ids import TurnId
-from wire.messages import Playback, Voice
+from wire.messages import Playback, SoundEvent, Translation, Voice
 
 LINE = LegQuality(received=950, lost=50, jitter_s=0.012, buffer_s=0.06, round_trip_s=None, mos=3.87654)
 
@@ -236,3 +246,23 @@ def test_everything_that_is_kept_of_an_endless_call_is_bounded():
         it.note_quality(float(number), LINE)
     for kept in (it.turns, it.words, it.replies, it.missing, it.mutes, it.keys, it.qualities):
         assert len(kept) == MAX_ENTRIES
+
+
+def test_translations_and_sounds_are_told_live_and_later_and_kept():
+    it = record()
+    effects = (
+        NoteTranslation(Translation(CALL, 0, 0, "Guten Tag", "de"), 1.5),
+        NoteSound(SoundEvent(CALL, 0, 1, "smoke alarm", 0.9), 2.0),
+    )
+    live: list[dict[str, Any]] = []
+    for effect in effects:
+        it.note(effect)
+        live += event_of(it, effect)
+    assert live == events_of(it)
+    assert live == [
+        {"event": "translation", "call": "CA1", "at_s": 1.5, "text": "Guten Tag", "language": "de"},
+        {"event": "sound", "call": "CA1", "at_s": 2.0, "name": "smoke alarm", "probability": 0.9},
+    ]
+    detail = it.as_json()
+    assert detail["translations"] == [{"at_s": 1.5, "text": "Guten Tag", "language": "de"}]
+    assert detail["sounds"] == [{"at_s": 2.0, "name": "smoke alarm", "probability": 0.9}]

@@ -11,7 +11,6 @@ pytest.importorskip("uvloop", reason="the load tests run where uvloop does")
 import numpy as np
 from aiortc import RTCCertificate
 
-from gateway.rtp.opus import OpusDecoder
 from gateway.sdp.formats import MediaCodec
 from gateway.turn.floor import FloorAction
 from gateway.turn.overlap import OverlapWatch
@@ -23,6 +22,7 @@ from load_tests.webrtc_caller import RTP_HEADER, WebRtcCaller, payload_offset
 from load_tests.webrtc_peer import LightPeer, PeerError
 from load_tests.webrtc_sound import OpusEar, Voice, voice
 from wire.audio.codecs import Codec
+from wire.audio.opus import OpusDecoder
 from wire.messages import OverlapRules
 
 ANSWER_MS = 60

@@ -11,12 +11,14 @@ from model_worker.duplex.audio_interaction.engine import RATE_HZ, AudioInteracti
 from model_worker.duplex.audio_interaction.model_folder import LoadedModel, load
 from model_worker.duplex.audio_interaction.policy import Policy
 from model_worker.duplex.audio_interaction.tokens import Emotion
+from model_worker.duplex.audio_interaction.words import Words
 from model_worker.nets.slot_cache import CacheShape
 from model_worker.seams import Tts
 from model_worker.tts.paced_voice import Rendered
 from model_worker.tts.rendering import render
 
 LICENCE = "qwen-research"
+DRAFT_TOKENS = 16  # a dozen words; as many as are written between two chunks, so that none is waited for
 CPU_SESSIONS = 4  # a full-size model on a CPU is slower than the caller; a tiny one is for trials
 # Of the memory that is free once the weights are there: what a forward needs besides comes out of the rest.
 CACHE_SHARE = 0.8
@@ -61,7 +63,9 @@ def build(
     capacity: int,
     speak_from: float,
     speak_bias: float,
+    judges: bool,
     voice: Callable[[str, int, int], Tts],
+    words: Words | None = None,
 ) -> tuple[AudioInteractionEngine, Callable[[], None]]:
     """The engine, and how to let go of it. Raises CheckpointError, LicenceError and TtsError."""
     if device == "auto":
@@ -73,10 +77,18 @@ def build(
         capacity=capacity,
         speak_from=speak_from,
         speak_bias=speak_bias,
+        judges=judges,
+        draft_tokens=0 if words is None else DRAFT_TOKENS,
     )
     voices = Voices(voice)
     voices.render("Ready.", Emotion.NORMAL)  # the first caller does not wait for the voice to start
-    return AudioInteractionEngine(Device(model, policy), model.tokenizer, policy, voices.render), voices.close
+
+    def shutdown() -> None:
+        voices.close()
+        if words is not None:
+            words.close()
+
+    return AudioInteractionEngine(Device(model, policy), model.tokenizer, policy, voices.render, words), shutdown
 
 
 def sessions_that_fit(model: LoadedModel, capacity: int) -> int:

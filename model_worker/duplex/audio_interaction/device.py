@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model_worker.duplex.audio_interaction.hearing import Hearing
 from model_worker.duplex.audio_interaction.model_folder import LoadedModel
 from model_worker.duplex.audio_interaction.policy import Policy
-from model_worker.duplex.audio_interaction.tokens import CHUNK_SAMPLES, KEEP_SILENCE, TEXT_BEGIN
+from model_worker.duplex.audio_interaction.tokens import KEEP_SILENCE, TEXT_BEGIN
 from model_worker.duplex.audio_interaction.work import (
     Decided,
     DeviceMemoryError,
@@ -21,8 +22,7 @@ from model_worker.duplex.audio_interaction.work import (
     Write,
     Written,
 )
-from model_worker.nets.audio_tower import AudioTower
-from model_worker.nets.log_mel import LogMelPool
+from model_worker.nets.log_mel import MelState
 from model_worker.nets.ragged_decoder import RaggedDecoder, Row
 from model_worker.seams import Pcm
 
@@ -32,23 +32,15 @@ class Device:
 
     def __init__(self, model: LoadedModel, policy: Policy) -> None:
         self.decoder = RaggedDecoder(model.decoder, policy.sessions, policy.capacity)
-        self.mel = LogMelPool(policy.sessions, self.decoder.device)
-        self._tower = AudioTower(model.tower)
+        self._hearing = Hearing(model.tower, policy.sessions)
+        self.mel = self._hearing.mel
         self._temperature = policy.temperature
         self._top_k = policy.top_k
         self._decisions = torch.tensor([KEEP_SILENCE, TEXT_BEGIN], device=self.decoder.device)
 
-    @torch.inference_mode()
     def encode(self, chunks: Sequence[tuple[int, Pcm]]) -> list[Tensor]:
         """The vectors (10, hidden) of some chunks, each of a slot; those of one slot are in order."""
-        vectors: list[Tensor | None] = [None] * len(chunks)
-        left = list(range(len(chunks)))
-        while left:
-            wave = list({chunks[n][0]: n for n in reversed(left)}.values())  # the first that is left of each slot
-            for n, given in zip(wave, self._encode_one_each([chunks[n] for n in wave]), strict=True):
-                vectors[n] = given
-            left = [n for n in left if vectors[n] is None]
-        return [given for given in vectors if given is not None]
+        return self._hearing.encode(chunks)
 
     def run(self, works: Sequence[Work]) -> list[Outcome]:
         """Do some work, at most one of each slot, in one forward; what fails is found by halves."""
@@ -64,17 +56,33 @@ class Device:
             return [Failed(DeviceMemoryError(str(error).splitlines()[0]) if memory else error)]
 
     def forget(self, slot: int) -> None:
-        """A call begins in this slot: nothing of the one before counts, not even its NaN."""
+        """The call of this slot ended: nothing of it counts for the next one, not even its NaN."""
         self.mel.reset(slot)
         self.decoder.cache.clear(slot)
 
-    def _encode_one_each(self, chunks: Sequence[tuple[int, Pcm]]) -> list[Tensor]:
-        slots = torch.from_numpy(np.array([slot for slot, _ in chunks], np.int64)).to(self.decoder.device)
-        pcm = torch.from_numpy(np.stack([pcm for _, pcm in chunks])).to(self.decoder.device)
-        if pcm.shape[1] != CHUNK_SAMPLES:
-            raise ValueError(f"expected chunks of {CHUNK_SAMPLES} samples, got {pcm.shape[1]}")
-        vectors = self._tower.encode(self.mel.push(slots, pcm.float() / 32_768))
-        return list(vectors.unbind(0))
+    def evict(self, slot: int, pinned: int, dropped: int, length: int) -> None:
+        """Take ``dropped`` positions after the ``pinned`` ones out of a slot that holds ``length``."""
+        self.decoder.cache.evict(slot, pinned, dropped, length)
+
+    @property
+    def position_bytes(self) -> int:
+        """Keys and values of one position."""
+        cache = self.decoder.cache
+        return cache.shape.bytes_per_position(cache.keys.dtype)
+
+    @property
+    def slots(self) -> "Device":
+        """They can be read and written."""
+        return self
+
+    def read(self, slot: int, length: int) -> tuple[Tensor, Tensor, MelState]:
+        """Keys, values and log-mel of a slot that holds ``length`` positions."""
+        return *self.decoder.cache.read(slot, length), self.mel.state(slot)
+
+    def write(self, slot: int, keys: Tensor, values: Tensor, mel: MelState) -> None:
+        """Fill a slot with what ``read`` gave. Raises ValueError when that is of another model."""
+        self.decoder.cache.write(slot, keys, values)
+        self.mel.load(slot, mel)
 
     @torch.inference_mode()
     def _run(self, works: Sequence[Work]) -> list[Outcome]:

@@ -7,6 +7,8 @@ model listens on while its last reply is still being spoken. What comes meanwhil
   one go, in the layout of the training: KEEP_SILENCE between the chunks, one decision at the end;
 * chunks of a call that is behind, while it listens, are fed together as if it kept silent after each; up to the first
   decision to speak that is what feeding them one by one gives, and from there they are fed again;
+* where the words come from elsewhere (``borrowed``), chunks wait likewise until the last of them came, and then the
+  model is fed what was said in its name; where none come, it goes on from its draft;
 * an interruption takes the reply back to the last word that was heard, closes it, and feeds again what the caller
   said since.
 
@@ -17,13 +19,15 @@ chunk counts: what the model does is a function of what it was given, not of how
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import exp
 from typing import Any
 
 from msgspec import Struct
 
+from model_worker.answers.seam import AnswerPiece
+from model_worker.duplex.audio_interaction.borrowed import Ask, Borrowed, Draft, Drop, Encode, Wish
 from model_worker.duplex.audio_interaction.context import BLOCK, Context
 from model_worker.duplex.audio_interaction.policy import Policy
 from model_worker.duplex.audio_interaction.reply import Decode, Render, Reply
@@ -32,7 +36,7 @@ from model_worker.duplex.audio_interaction.work import Decided, Listen, Work, Wr
 from model_worker.duplex.history import Entry, History
 from model_worker.seams import Said, Speech, StepInput, StepOutput
 from wire.ids import NO_TURN, CallId, TurnId
-from wire.messages import DecisionKind, Voice
+from wire.messages import DecisionKind, Floor, Voice
 
 MEMORY_ENTRIES = 60
 
@@ -82,11 +86,15 @@ class ModelCall:
         self._since: list[Any] | None = []  # those since the decision to reply; None when they are too many to keep
         self._reply: Reply | None = None  # being written, or not yet played to its end
         self._owed = 0  # tokens to write before the next chunk
+        self._draft: Draft | None = None  # being written instead of the reply
+        self._borrowed: Borrowed | None = None  # words for the reply are on their way
+        self._wishes: list[Wish] = []
         self._batch: list[Heard] = []  # chunks in the work under way
         self._outputs: list[StepOutput] = []
         self._last_index = 0
         # So many chunks may wait that they, and what may come with them, fit behind the prefix.
-        self._queue_limit = max(1, (policy.capacity - len(prefix)) // LISTEN_TOKENS // 2)
+        with_them = policy.reply_tokens if policy.draft_tokens else 0  # a reply that is not the model's is fed at once
+        self._queue_limit = max(1, (policy.capacity - len(prefix) - with_them) // LISTEN_TOKENS // 2)
 
     @property
     def writing(self) -> bool:
@@ -127,6 +135,32 @@ class ModelCall:
     def take_outputs(self) -> list[StepOutput]:
         outputs, self._outputs = self._outputs, []
         return outputs
+
+    def take_wishes(self) -> list[Wish]:
+        """What is wanted of whoever finds the words, in order."""
+        wishes, self._wishes = self._wishes, []
+        return wishes
+
+    def take_answer(self, piece: AnswerPiece, encode: Encode) -> None:
+        """More of the words that were asked for."""
+        reply, borrowed = self._reply, self._borrowed
+        if reply is None or borrowed is None:
+            return
+        if piece.error is not None and not borrowed.any:
+            self._speak_for_itself(reply, borrowed.draft)
+            return
+        full = False
+        for text, tokens in borrowed.take(piece.text, encode, last=piece.done and piece.error is None):
+            full = len(reply.tokens) + len(tokens) > self._policy.reply_tokens
+            if full:
+                break
+            self._say(reply, reply.add_words(text, tokens))
+        if full and not piece.done:
+            self._wishes.append(Drop())
+        if full or piece.done:
+            self._borrowed = None
+            self.context.pending = [*reply.tokens, TEXT_END]
+            self._end_reply(reply)
 
     def next_work(self) -> Work | None:
         """What has to be done next; None when there is nothing. Asked again before ``take``, it is the same."""
@@ -190,7 +224,8 @@ class ModelCall:
     def _write(self) -> Write:
         reply = self._reply
         assert reply is not None, "a reply is written"
-        place = struct.pack("!qq", reply.turn, len(reply.tokens))
+        written = len(reply.tokens) + (0 if self._draft is None else len(self._draft.tokens))
+        place = struct.pack("!qq", reply.turn, written)
         drawn = blake2b(place, digest_size=6, key=self.call.encode()[:64]).digest()
         chance = int.from_bytes(drawn) / 2**48
         return Write(self.call, self.slot, self.context.length, self.context.pending, chance)
@@ -223,8 +258,15 @@ class ModelCall:
             self._outputs.append(StepOutput(given.call, given.index, DecisionKind.LISTEN, p_speak=p_speak))
             return
         speech = reply.voice.speak() if not begins else []
-        self._outputs.append(self._speaking(reply, given.index, DecisionKind.SPEAK, speech, p_speak))
+        decision = self._speaking(reply, given.index, DecisionKind.SPEAK, speech, p_speak)
+        self._outputs.append(replace(decision, floor=self._judge(given, p_speak)))
         self._end_if_played(reply)
+
+    def _judge(self, given: StepInput, p_speak: float | None) -> Floor | None:
+        """Whose turn it is while both sound; None where nobody asks, or while the model hears nothing."""
+        if not self._policy.judges or given.overlap_s <= 0 or p_speak is None:
+            return None
+        return Floor.YIELD if p_speak >= self._policy.speak_from else Floor.KEEP
 
     def _begin_reply(self) -> None:
         """The decision to speak; what was still being said is replaced."""
@@ -234,11 +276,13 @@ class ModelCall:
         self._reply = Reply(self.newest_turn, self.context.length, self._decode, self._render)
         self._since = []
         self._owed = self._policy.reply_pace
+        if self._policy.draft_tokens:
+            self._draft = Draft(self._policy.draft_tokens)
 
     def _wait_in_queue(self, heard: Heard) -> None:
         self._queue = [*self._queue, heard.vectors][-self._queue_limit :]
         self._keep(heard.vectors)
-        self._owed = self._policy.reply_pace
+        self._owed = 0 if self._borrowed is not None else self._policy.reply_pace
         self._answer(heard.given, None, begins=False)
 
     def _keep(self, vectors: Any) -> None:
@@ -253,6 +297,9 @@ class ModelCall:
         assert reply is not None, "a reply is written"
         self.context.fed(len(self.context.pending))
         self._owed -= 1
+        if self._draft is not None:
+            self._draft_on(reply, self._draft, token)
+            return
         if token != TEXT_END:
             self._say(reply, reply.add(token))
             self.context.pending = [token]
@@ -262,6 +309,34 @@ class ModelCall:
             self.context.pending.append(TEXT_END)
         else:
             self.context.pending = [TEXT_END]
+        self._end_reply(reply)
+
+    def _draft_on(self, reply: Reply, draft: Draft, token: int) -> None:
+        if token != TEXT_END:
+            draft.tokens.append(token)
+            self.context.pending = [token]
+            if not draft.full:
+                return
+        else:
+            draft.ended = True
+        self._draft, self._owed = None, 0
+        reply.emotion = draft.emotion
+        if reply.at >= self.context.pinned:
+            self.context.cut(reply.at, [TEXT_BEGIN])
+        self._borrowed = Borrowed(draft)
+        self._wishes.append(Ask(reply.turn, self._decode(draft.words)))
+
+    def _speak_for_itself(self, reply: Reply, draft: Draft) -> None:
+        """Nobody found words: the model goes on from its draft as if nobody had been asked."""
+        self._borrowed, self._owed = None, self._policy.reply_pace
+        self.context.pending = [TEXT_BEGIN, *draft.tokens]
+        for token in draft.tokens:
+            self._say(reply, reply.add(token))
+        if draft.ended:
+            self.context.pending.append(TEXT_END)
+            self._end_reply(reply)
+
+    def _end_reply(self, reply: Reply) -> None:
         self._owed = 0
         self.history.add(Entry(Voice.AGENT, reply.text, reply.turn))
         self._say(reply, reply.finish(), ended=True)
@@ -304,12 +379,17 @@ class ModelCall:
 
     def _stop(self, stopped: Stopped) -> None:
         reply = self._reply
-        if reply is None or stopped.turn != reply.turn:
+        if reply is None or stopped.turn < reply.turn:
             return
-        kept = reply.heard_tokens(stopped.heard_s)
+        # A later turn than any of ours: the worker before said more turns than came out of the replay here.
+        heard_s = stopped.heard_s if stopped.turn == reply.turn else reply.voice.heard_s
+        if self._borrowed is not None:
+            self._wishes.append(Drop())
+        self._draft = self._borrowed = None
+        kept = reply.heard_tokens(heard_s)
         if not reply.written:
             self.history.add(Entry(Voice.AGENT, reply.text, reply.turn))
-        self._cut_history(reply, stopped.heard_s)
+        self._cut_history(reply, heard_s)
         self._reply, self._owed = None, 0
         if reply.at >= self.context.pinned and self._since is not None:
             fed = min(kept, self.context.length - reply.at)

@@ -26,7 +26,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from transformers import PreTrainedConfig, PreTrainedModel, Qwen2ForCausalLM
+from transformers import PreTrainedConfig, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import Qwen2_5OmniAudioEncoder
 from transformers.utils import logging as transformers_logging
 
@@ -69,6 +69,15 @@ class LoadedModel:
     tokenizer: Tokenizer
 
 
+@dataclass(frozen=True)
+class Ear:
+    """The model without its decoder, which somebody else loads: the tower on its device, and the decoder's config."""
+
+    tower: Qwen2_5OmniAudioEncoder
+    tokenizer: Tokenizer
+    decoder_config: Qwen2Config
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """A folder at a glance. ``dtype``: as safetensors names it. Bytes of keys and values are for that dtype."""
@@ -106,6 +115,13 @@ def load(folder: Path, *, device: str, dtype: torch.dtype, licence_accepted: boo
 
     Raises CheckpointError when it is not one or does not fit together, LicenceError when its licence was not accepted.
     """
+    ear = load_ear(folder, device=device, dtype=dtype, licence_accepted=licence_accepted)
+    decoder = _net(Qwen2ForCausalLM, folder, dtype)
+    return LoadedModel(resting(decoder, device), ear.tower, ear.tokenizer)
+
+
+def load_ear(folder: Path, *, device: str, dtype: torch.dtype, licence_accepted: bool) -> Ear:
+    """As ``load``, without the decoder."""
     config = _config(folder, "qwen2")
     if not config.get(RANDOM_MARK) and not licence_accepted:
         raise LicenceError(
@@ -113,10 +129,13 @@ def load(folder: Path, *, device: str, dtype: torch.dtype, licence_accepted: boo
         )
     _config(folder / TOWER, "qwen2_5_omni_audio_encoder")  # without one, transformers would build the tower it knows
     tokenizer = _tokenizer(folder / TOKENIZER)
-    decoder = _net(Qwen2ForCausalLM, folder, dtype)
+    try:
+        decoder_config = Qwen2Config(**config)
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder / 'config.json'}: no config of a decoder: {error}") from None
     tower = _net(Qwen2_5OmniAudioEncoder, folder / TOWER, dtype)
-    _check_fit(folder, decoder.config, tower.config, tokenizer)
-    return LoadedModel(resting(decoder, device), resting(tower, device), tokenizer)
+    _check_fit(folder, decoder_config, tower.config, tokenizer)
+    return Ear(resting(tower, device), tokenizer, decoder_config)
 
 
 def resting(net: Any, device: str) -> Any:

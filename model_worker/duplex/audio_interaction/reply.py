@@ -47,6 +47,17 @@ class Reply:
         self._ends.append(len(self.text))
         return self.voice.speak()
 
+    def add_words(self, text: str, tokens: Sequence[int]) -> list[Speech]:
+        """More words that are not the model's own, with their tokens; returns what can be said by them."""
+        if len(self.tokens) == 1:
+            self.tokens.append(self.emotion)
+            self._ends.append(0)
+        self.text += text
+        self.tokens += tokens
+        self._ends += [len(self.text)] * len(tokens)
+        self.voice.say(text)
+        return self.voice.speak()
+
     def finish(self) -> list[Speech]:
         """No more tokens come."""
         self.written = True

@@ -28,8 +28,8 @@ from model_worker.dialog.events import (
 from model_worker.dialog.machine import Dialog, DialogMemory
 from model_worker.dialog.table import State
 from model_worker.duplex.history import Entry, History
+from model_worker.duplex.overlap_judge import Evidence, Words, judge, sort_words
 from model_worker.duplex.receptionist.ear import Ear
-from model_worker.duplex.receptionist.overlap_judge import Evidence, Words, judge, sort_words
 from model_worker.duplex.receptionist.utterance import AgentTurn
 from model_worker.seams import Action, Recognition, Said, StepInput, StepOutput
 from model_worker.tts.paced_voice import Rendered

@@ -11,8 +11,8 @@ from itertools import islice
 
 import numpy as np
 
-from model_worker.duplex.receptionist.endpoint import FRAME_SAMPLES, EdgeKind, Endpointer, EndpointPolicy
 from model_worker.seams import Asr, Pcm, Recognition, Vad
+from model_worker.vad.endpoint import FRAME_SAMPLES, EdgeKind, Endpointer, EndpointPolicy
 from wire.ids import CallId
 
 PRE_ROLL_SAMPLES = 4_800  # 0.3 s: soft first consonants lie before the frame in which the detector is sure

@@ -80,6 +80,14 @@ class ReceptionistEngine:
         return False
 
     @property
+    def context_positions(self) -> None:
+        """None: there is no model with a context."""
+        return
+
+    def on_ready(self, wake: Callable[[], None]) -> None:
+        """Nothing outside ever answers."""
+
+    @property
     def capabilities(self) -> Capabilities:
         return Capabilities(
             engine="receptionist",

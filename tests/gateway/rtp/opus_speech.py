@@ -4,7 +4,6 @@ from functools import cache
 
 import numpy as np
 
-from gateway.rtp.opus import DTX_BYTES, FRAME_SAMPLES, RATE_HZ, OpusEncoder
 from gateway.rtp.reception import ReceiverConfig
 from gateway.rtp.transcode import Decoding, WireCodec, decoding
 from tests.gateway.rtp.network import packet
@@ -12,6 +11,7 @@ from tests.interop.audio import compare
 from tests.speech import jfk_ulaw
 from wire.audio.codecs import Codec
 from wire.audio.g711 import decode_ulaw
+from wire.audio.opus import DTX_BYTES, FRAME_SAMPLES, RATE_HZ, OpusEncoder
 from wire.audio.resample import Resampler
 
 FRAME_TICKS = 960

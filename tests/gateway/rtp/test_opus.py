@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rtp import opus
 from gateway.rtp.filler import Filler
-from gateway.rtp.opus import (
+from gateway.rtp.transcode import WireCodec, decoding, encoder
+from tests.gateway.rtp.opus_speech import correlations, frames, samples
+from wire.audio import opus
+from wire.audio.codecs import Codec
+from wire.audio.comfort_noise import quiet_frames
+from wire.audio.opus import (
     BITRATE_BPS,
     DTX_BYTES,
     FRAME_SAMPLES,
@@ -25,10 +29,6 @@ from gateway.rtp.opus import (
     require_libopus,
     ticks_of,
 )
-from gateway.rtp.transcode import WireCodec, decoding, encoder
-from tests.gateway.rtp.opus_speech import correlations, frames, samples
-from wire.audio.codecs import Codec
-from wire.audio.comfort_noise import quiet_frames
 
 SILENCE = bytes(2 * FRAME_SAMPLES)
 

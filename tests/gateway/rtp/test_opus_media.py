@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.rtp.opus import has_repeat, ticks_of
 from gateway.rtp.rtcp import Report, parse_compound
 from gateway.rtp.srtp import Suite
 from gateway.rtp.stream import TICK_S, SendRtcp
@@ -17,6 +16,7 @@ from gateway.sdp.security import DtlsSetup
 from tests.gateway.rtp.opus_speech import correlations, frames
 from tests.gateway.rtp.test_stream import PEER, START, datagrams, header, pair, plan, run, stream
 from wire.audio.codecs import Codec
+from wire.audio.opus import has_repeat, ticks_of
 
 OPUS: dict[str, Any] = {
     "codec": MediaCodec.OPUS,

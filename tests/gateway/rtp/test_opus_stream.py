@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rtp.opus import DTX_BYTES, FRAME_SAMPLES, RATE_HZ, OpusDecoder, OpusEncoder, has_repeat, ticks_of
 from gateway.rtp.receiver import RtpReceiver
 from gateway.rtp.transcode import Decoding
 from tests.gateway.rtp.network import PCMU, Line, Sender, packet
@@ -17,6 +16,7 @@ from tests.gateway.rtp.opus_speech import FRAME_TICKS, TYPE, Talker, config, cor
 from tests.interop.impairment import ImpairedPath, Impairment
 from wire.audio.codecs import Codec
 from wire.audio.g711 import decode
+from wire.audio.opus import DTX_BYTES, FRAME_SAMPLES, RATE_HZ, OpusDecoder, OpusEncoder, has_repeat, ticks_of
 
 SILENCE = bytes(2 * FRAME_SAMPLES)
 FRAME_BYTES = 2 * FRAME_SAMPLES

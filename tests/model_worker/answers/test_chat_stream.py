@@ -134,6 +134,30 @@ def test_what_a_model_thinks_is_not_said():
     assert read(thinking) == [Finished("stop")]
 
 
+def said(*texts: str) -> str:
+    events = read(*(chunk(text) for text in texts), chunk(None, "stop"))
+    assert events[-1] == Finished("stop")
+    return "".join(event.text for event in events if isinstance(event, Delta))
+
+
+@pytest.mark.parametrize(
+    ("reply", "heard"),
+    [
+        ("<think>He wants bread.</think>We are open.", "We are open."),
+        ("\n<think>\n\n</think>\n\nYes.", "\n\nYes."),
+        ("<think>for ever", ""),
+        ("<thin ice> is no thought", "<thin ice> is no thought"),
+        ("<th", "<th"),
+        ("Say <think>this</think>.", "Say <think>this</think>."),
+        (" Yes.", " Yes."),
+    ],
+)
+def test_thoughts_before_the_answer_are_not_said_however_they_are_cut(reply: str, heard: str):
+    assert said(reply) == heard
+    assert said(*reply) == heard
+    assert said(*(reply[at : at + 5] for at in range(0, len(reply), 5))) == heard
+
+
 def test_another_choice_is_not_said():
     other = {"index": 1, "delta": {"content": "no"}, "finish_reason": "stop"}
     assert read(event({"choices": [other]}), VLLM) == read(VLLM)

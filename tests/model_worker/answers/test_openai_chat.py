@@ -8,8 +8,9 @@ from contextlib import ExitStack, closing
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from model_worker.answers.openai_chat import MAX_FAILURES, PAUSE_S, Breaker, ChatSettings, OpenAiChat
+from model_worker.answers.openai_chat import MAX_FAILURES, PAUSE_S, ChatSettings, OpenAiChat
 from model_worker.answers.seam import AnswerFault, AnswerPiece, Answers, ChatMessage
+from model_worker.breaker import Breaker
 from tests.model_worker.answers.server import (
     DONE,
     FIRST,
@@ -352,7 +353,7 @@ def test_requests_that_are_wrong_themselves_do_not_pause_the_others(server: Chat
 
 
 def test_failures_that_are_not_in_a_row_make_no_pause():
-    breaker = Breaker(2, 10.0, Clock())
+    breaker = Breaker[AnswerFault](2, 10.0, Clock())
     for _ in range(3):
         assert not breaker.failed(AnswerFault.CUT)
         assert breaker.refuses() is None
@@ -361,7 +362,7 @@ def test_failures_that_are_not_in_a_row_make_no_pause():
 
 def test_a_trial_that_is_never_heard_of_makes_room_for_another():
     clock = Clock()
-    breaker = Breaker(1, 10.0, clock)
+    breaker = Breaker[AnswerFault](1, 10.0, clock)
     assert breaker.failed(AnswerFault.CUT)
     assert breaker.refuses() is AnswerFault.CUT
     clock.now += 10.0

@@ -54,8 +54,9 @@ class Driven:
         self.give(vectors, playback_s)
         return self.run()
 
-    def give(self, vectors: str, playback_s: tuple[TurnId, float] = (NO_TURN, 0.0)) -> None:
-        self.call.hear(StepInput(CALL, self._next, np.zeros(6_400, np.int16), playback_s), vectors)
+    def give(self, vectors: str, playback_s: tuple[TurnId, float] = (NO_TURN, 0.0), overlap_s: float = 0.0) -> None:
+        pcm = np.zeros(6_400, np.int16)
+        self.call.hear(StepInput(CALL, self._next, pcm, playback_s, overlap_s=overlap_s), vectors)
         self._next += 1
 
     def run(self, most: int = 1_000) -> list[StepOutput]:

@@ -37,13 +37,27 @@ class Reference:
 
     def hear(self, vectors: Tensor) -> None:
         """One chunk (10, hidden): queued in a reply, else decided on; then as many tokens as the pace allows."""
+        self.listen_on(vectors)
+        self._write(self.pace)
+
+    def listen_on(self, vectors: Tensor) -> None:
+        """As ``hear``, and nothing is written."""
         self._since.append(vectors)
         if self.writing:
             self._queue.append(vectors)
             self.decisions.append(None)
         else:
             self._listen(vectors)
-        self._write(self.pace)
+
+    def first_token(self) -> int:
+        """What the model would write next."""
+        return int(self._logits().argmax())
+
+    def force(self, tokens: Sequence[int], emotion: int) -> None:
+        """Have the model say these tokens, whatever it would have said."""
+        self._sequence += [emotion, *tokens, TEXT_END]
+        self.replies[-1] += tokens
+        self.writing = False
 
     def interrupt(self, kept: int) -> None:
         """Keep ``kept`` tokens of the last reply, TEXT_BEGIN being the first; close it; hear again what followed."""

@@ -7,7 +7,7 @@ from model_worker.duplex.audio_interaction.policy import Policy
 from model_worker.duplex.audio_interaction.tokens import KEEP_SILENCE, TEXT_BEGIN, TEXT_END, Emotion
 from tests.model_worker.audio_interaction.fakes import PREFIX, SILENT, SPEAK, WORD_S, Driven
 from wire.ids import NO_TURN, TurnId
-from wire.messages import DecisionKind
+from wire.messages import DecisionKind, Floor
 
 HEARD = [*BLOCK, KEEP_SILENCE]
 NORMAL = int(Emotion.NORMAL)
@@ -158,12 +158,20 @@ class TestInterruption:
         assert call.sequence[-6:] == [BLOCK[-1], TEXT_BEGIN, NORMAL, 1, 5, TEXT_END]
         assert call.hear("v1")[0].decision is DecisionKind.LISTEN
 
-    def test_an_old_turn_and_one_that_never_was_are_ignored(self):
+    def test_an_old_turn_is_ignored(self):
         call = self.spoken()
         before = call.sequence
-        call.call.interrupt(TurnId(7), 0.1)
+        call.call.interrupt(TurnId(0), 0.1)
         call.run()
         assert call.sequence == before
+
+    def test_a_turn_that_another_worker_said_ends_the_one_before_it_where_that_was_heard(self):
+        call = self.spoken()
+        call.hear("v1", (ONE, 0.3))
+        call.call.interrupt(TurnId(7), 5.0)
+        call.run()
+        assert call.sequence == [*PREFIX, *BLOCK, TEXT_BEGIN, NORMAL, 1, 2, TEXT_END]
+        assert call.call.history.as_dicts() == [{"voice": "agent", "text": "w1 w2", "turn": 1, "cut": True}]
 
     def test_a_reply_that_was_played_to_its_end_is_over(self):
         call = self.spoken()
@@ -272,3 +280,30 @@ def test_a_call_at_rest_is_what_its_state_says():
     assert [o.turn for o in call.hear("v2")] == [o.turn for o in other.hear("v2")]
     assert call.sequence == other.sequence
     assert call.call.newest_turn == other.call.newest_turn != NO_TURN
+
+
+@pytest.mark.parametrize(
+    ("judges", "overlap_s", "decision", "floor"),
+    [
+        (True, 0.4, SPEAK, Floor.YIELD),
+        (True, 0.4, SILENT, Floor.KEEP),
+        (True, 0.0, SPEAK, None),
+        (False, 0.4, SPEAK, None),
+    ],
+)
+def test_what_the_caller_says_over_the_voice_may_take_the_floor(
+    judges: bool, overlap_s: float, decision: tuple[float, float], floor: Floor | None
+):
+    call = Driven(Policy(capacity=512, reply_pace=8, temperature=0, loop_repeats=0, judges=judges))
+    call.decisions, call.tokens = [SPEAK, decision], [NORMAL, 1, 2, TEXT_END, NORMAL, TEXT_END]
+    call.hear("v0")
+    call.give("v1", (ONE, 0.1), overlap_s)
+    assert call.run()[0].floor is floor
+
+
+def test_while_it_writes_the_model_hears_nothing_and_judges_nothing():
+    call = Driven(Policy(capacity=512, reply_pace=1, temperature=0, loop_repeats=0, judges=True))
+    call.decisions, call.tokens = [SPEAK], [NORMAL, 1, 2, 3]
+    call.hear("v0")
+    call.give("v1", (ONE, 0.1), 0.4)
+    assert call.run()[0].floor is None

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_worker.dialog.agent import Clip
+from model_worker.dialog.agent import Agent, Clip
 from model_worker.dialog.load import SHIPPED_AGENTS, AgentFileError, load_agent, load_agents
 
 SMALLEST = """\
@@ -45,6 +45,7 @@ def refused(directory: Path, text: str) -> AgentFileError:
 
 def test_four_fields_make_an_agent(tmp_path: Path) -> None:
     agent = load_agent(write(tmp_path, SMALLEST))
+    assert isinstance(agent, Agent)
     assert agent.questions[0].key == "1"
     assert agent.failures.limit == 2
 
@@ -201,4 +202,4 @@ def test_whatever_stands_in_a_file_it_is_an_agent_or_refused(
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(written)
     with suppress(AgentFileError):
-        assert load_agent(path).questions
+        assert load_agent(path).name

@@ -122,6 +122,8 @@ class FakeEngine:
         says_given_words: bool = False,
     ) -> None:
         self.busy = False
+        self.wake: Callable[[], None] = lambda: None
+        self.context_positions: tuple[int, int] | None = None
         self.capabilities = Capabilities(
             "fake",
             chunk_ms,
@@ -147,6 +149,9 @@ class FakeEngine:
         self.ordered: list[tuple[int, tuple[str, ...]]] = []
         """With the index of their chunk, an operator's words."""
         self.pcm: dict[tuple[CallId, int], np.ndarray[Any, Any]] = {}
+
+    def on_ready(self, wake: Callable[[], None]) -> None:
+        self.wake = wake
 
     def open(self, call: CallId, spec: CallSpec) -> OverlapRules | None:
         if self.agents is not None and spec.agent not in self.agents:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from model_worker.app import build_engine
 from model_worker.config import load_worker_config
+from model_worker.engines.cards import build_engine
 from wire.settings import ConfigError
 
 

@@ -9,7 +9,7 @@ import pytest
 from model_worker.engine import EngineLoop
 from model_worker.engine.loop import ABANDONED_AFTER_S, Outgoing
 from model_worker.engine.stats import Failure
-from model_worker.seams import Action, Said, StepInput, StepOutput
+from model_worker.seams import Action, Said, SoundHeard, StepInput, StepOutput, Translated
 from model_worker.session import Drop
 from tests.model_worker.host.fakes import CALL, GATEWAY, Caller, Clock, FakeEngine, listen, speak
 from wire.audio import g711
@@ -23,9 +23,11 @@ from wire.messages import (
     DecisionKind,
     Floor,
     OverlapRules,
+    SoundEvent,
     SpeechChunk,
     ToolCall,
     Transcript,
+    Translation,
     TurnDone,
     Voice,
     WorkerDraining,
@@ -87,7 +89,9 @@ def test_a_decision_tells_how_old_the_chunk_was_and_whose_time_it_took() -> None
     assert decision.queue_s == pytest.approx(0.050)
     assert decision.step_s == pytest.approx(0.200)
     assert decision.chunk_age_s == pytest.approx(0.263)
-    assert bench.loop.last_step_s == pytest.approx(0.200)
+    (step,) = bench.loop.take_steps()
+    assert (step.chunks, round(step.seconds, 6)) == (1, 0.2)
+    assert bench.loop.take_steps() == []
 
 
 def test_calls_that_are_due_together_make_one_batch_of_the_allowed_size() -> None:
@@ -189,6 +193,83 @@ def test_an_action_without_a_turn_is_sent_at_once() -> None:
     bench.give(caller.opens(), caller.speaks())
     (call,) = of(ToolCall, bench.run())
     assert (call.name, call.turn) == ("hangup", 0)
+
+
+def test_the_speech_of_a_turn_is_counted_when_it_ends_and_a_silent_one_noticed() -> None:
+    bench = Bench()
+    bench.engine.context_positions = (26, 2_048)
+    bench.engine.answers = {0: speak(1, 8_000, done=True), 1: speak(2, 16, done=True)}
+    caller = Caller()
+    bench.give(caller.opens(), caller.speaks(), caller.speaks())
+    bench.run()
+    assert bench.loop.take_turns_s() == pytest.approx([1.0, 0.002])
+    assert bench.loop.stats.silent_turns == 1
+    assert (bench.loop.stats.context_used, bench.loop.stats.context_room) == (26, 2_048)
+
+
+def test_a_turn_that_is_stopped_before_anything_of_it_was_heard_is_a_silent_one() -> None:
+    bench = Bench()
+    bench.engine.answers = {
+        0: lambda given: StepOutput(given.call, given.index, DecisionKind.SPEAK, TurnId(1)),
+        1: lambda given: StepOutput(given.call, given.index, DecisionKind.SPEAK, TurnId(1)),
+    }
+    caller = Caller()
+    bench.give(caller.opens(), caller.speaks(), caller.speaks())
+    bench.run()
+    assert bench.loop.stats.silent_turns == 0, "its first words may still come"
+    bench.give(caller.stops(1, 0), caller.speaks())
+    bench.run()
+    assert (bench.loop.stats.silent_turns, bench.loop.take_turns_s()) == (1, [])
+    bench.give(caller.stops(1, 0), caller.speaks())
+    bench.run()
+    assert bench.loop.stats.silent_turns == 1
+
+
+def test_a_turn_that_is_stopped_in_its_middle_is_no_silent_one() -> None:
+    bench = Bench()
+    bench.engine.answers = {
+        0: lambda given: StepOutput(given.call, given.index, DecisionKind.SPEAK, TurnId(1)),
+        1: speak(1, 800),
+        2: lambda given: StepOutput(given.call, given.index, DecisionKind.SPEAK, TurnId(1)),
+    }
+    caller = Caller()
+    bench.give(caller.opens(), *(caller.speaks() for _ in range(3)))
+    bench.run()
+    bench.give(caller.stops(1, 400), caller.speaks())
+    bench.run()
+    assert bench.loop.stats.silent_turns == 0
+
+
+def test_what_the_context_holds_is_seen_when_the_last_call_has_ended() -> None:
+    bench = Bench()
+    bench.engine.context_positions = (26, 2_048)
+    caller = Caller()
+    bench.give(caller.opens(), caller.speaks())
+    bench.run()
+    bench.engine.context_positions = (0, 2_048)
+    bench.give(caller.closes())
+    assert bench.loop.stats.context_share == 0
+
+
+def test_translations_and_sounds_go_out_after_the_decision() -> None:
+    bench = Bench()
+    bench.engine.answers = {
+        0: lambda given: StepOutput(
+            given.call,
+            given.index,
+            DecisionKind.LISTEN,
+            translated=(Translated("good day", "en"),),
+            sounds=(SoundHeard("doorbell", 0.7),),
+        )
+    }
+    caller = Caller()
+    bench.give(caller.opens(), caller.speaks())
+    decision, translation, sound = (message for _, message in bench.run())
+    assert isinstance(decision, Decision)
+    assert isinstance(translation, Translation)
+    assert isinstance(sound, SoundEvent)
+    assert (translation.text, translation.language) == ("good day", "en")
+    assert (sound.name, sound.probability) == ("doorbell", 0.7)
 
 
 def test_a_stopped_turn_reaches_an_idle_engine_at_once() -> None:

@@ -445,13 +445,22 @@ def test_a_turn_goes_on_after_the_samples_that_are_there() -> None:
     engine = Restorable()
     engine.answers = {1: speak(1, 800), 2: speak(1, 400, done=True)}
     past = Past(2, turn=TurnId(1), generated=500, open=True, checksum=crc32(payload_of(800)[:500]))
-    _, _, out = taken_over(engine, past, chunks=3)
+    loop, _, out = taken_over(engine, past, chunks=3)
+    assert loop.take_turns_s() == [1_200 / 8_000]
     assert [type(message) for message in out] == [SpeechChunk, Decision, SpeechChunk, TurnDone]
     assert [(m.start_samples, len(m.payload)) for m in out if isinstance(m, SpeechChunk)] == [(500, 300), (800, 400)]
     assert isinstance(out[0], SpeechChunk)
     assert out[0].payload == payload_of(800)[500:]
     assert not [event for event in engine.events if event[0] == "interrupt"]
     assert [(message.epoch, message.seq) for message in out] == [(1, n) for n in range(4)]
+
+
+def test_turns_that_ended_in_the_worker_before_are_not_counted_again() -> None:
+    engine = Restorable()
+    engine.answers = {0: speak(1, 800, done=True), 1: speak(2, 16, done=True)}
+    loop, _, out = taken_over(engine, Past(3, turn=TurnId(2), generated=16), chunks=3)
+    assert out == []
+    assert (loop.take_turns_s(), loop.stats.silent_turns) == ([], 0)
 
 
 def test_words_of_a_piece_that_is_there_in_part_come_once() -> None:

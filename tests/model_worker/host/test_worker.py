@@ -10,10 +10,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from model_worker.duplex.script import LOAD_TEST
 from model_worker.duplex.scripted import ScriptedEngine
 from model_worker.engine import EngineLoop
+from model_worker.engine.admission import LATE_REVIEWS, MIN_DECISIONS, Admission
 from model_worker.metrics import WorkerMetrics
 from model_worker.runner import Worker
 from model_worker.runner.engine_thread import MAILBOX_CHUNKS_PER_SLOT
-from model_worker.seams import Engine, StepInput
+from model_worker.seams import Engine, EngineLostError, StepInput
 from tests.model_worker.host.fakes import GATEWAY, Caller, Clock, FakeBus, FakeEngine, FakePlacement
 from wire.audio import g711
 from wire.bus.seam import BusUnavailableError, WorkerAdvert
@@ -40,11 +41,14 @@ class Rig:
         self.placement = FakePlacement()
         self.clock = Clock()
         self.registry = CollectorRegistry()
-        engine_loop = EngineLoop(engine, self.clock)
-        self.metrics = WorkerMetrics(self.registry, engine_loop.stats, engine_loop.slots, lambda: self.bus.stats)
+        self.engine_loop = engine_loop = EngineLoop(engine, self.clock)
+        self.admission = Admission(engine_loop.slots, 0.4)
+        self.metrics = WorkerMetrics(self.registry, engine_loop.stats, self.admission, lambda: self.bus.stats)
         capabilities = engine.capabilities
         advert = WorkerAdvert(ME, capabilities.engine, engine_loop.slots, 400, 400)
-        self.worker = Worker(advert, engine_loop, self.bus, self.placement, self.metrics, 5.0, self.clock)
+        self.worker = Worker(
+            advert, engine_loop, self.bus, self.placement, self.metrics, self.admission, 5.0, self.clock
+        )
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"twowire_worker_{name}", labels)
@@ -111,6 +115,35 @@ async def test_slots_are_offered_from_the_start_and_taken_back_at_the_end() -> N
     assert rig.placement.withdrawn == [ME]
     assert rig.bus.closed
     assert not rig.worker.died.is_set()
+
+
+async def test_a_worker_that_is_late_offers_less_and_shows_what_it_withholds() -> None:
+    rig = Rig(FakeEngine(sessions=5))
+    for second in range(LATE_REVIEWS):
+        for _ in range(MIN_DECISIONS):
+            rig.admission.observe(0.39)
+        rig.admission.review(5, None, rig.clock.now + second)
+    await rig.worker.start()
+    try:
+        ((advert, _),) = rig.placement.adverts
+        assert advert.slots == 4
+        assert [rig.value("slots", state=state) for state in ("busy", "free", "withheld")] == [0, 4, 1]
+    finally:
+        await rig.worker.stop()
+
+
+async def test_a_worker_whose_context_memory_is_full_offers_nothing_beyond_its_calls() -> None:
+    rig = Rig(FakeEngine(sessions=5))
+    rig.engine_loop.stats.context_used, rig.engine_loop.stats.context_room = 95, 100
+    rig.engine_loop.stats.open_calls = 2
+    await rig.worker.start()
+    try:
+        ((advert, _),) = rig.placement.adverts
+        assert advert.slots == 2
+        assert [rig.value("slots", state=state) for state in ("busy", "free", "withheld")] == [2, 0, 3]
+        assert [rig.value("context_positions", state=state) for state in ("used", "room")] == [95, 100]
+    finally:
+        await rig.worker.stop()
 
 
 async def test_a_drain_ends_with_the_last_call() -> None:
@@ -221,6 +254,21 @@ async def test_a_call_that_moved_here_from_another_gateway_is_shown_to_the_new_o
         rig.bus.arrive([Caller(epoch=1).opens(gateway=GatewayId("new"))])
         await rig.bus.wait_for(has(WorkerBeat, 2))
         assert {to for to, _ in beats(rig)} == {GatewayId("new")}
+
+
+async def test_an_engine_that_is_lost_ends_the_worker() -> None:
+    """Its calls go on elsewhere at once, and none comes here any more."""
+    engine = FakeEngine()
+
+    def breaks(_inputs: Sequence[StepInput]) -> None:
+        raise EngineLostError("its process ended")
+
+    engine.on_step = breaks
+    async with running(engine) as rig:
+        caller = Caller()
+        rig.bus.arrive([caller.opens(), caller.speaks()])
+        await rig.worker.died.wait()
+        assert rig.worker.not_ready() == "engine thread ended"
 
 
 async def test_a_fault_of_the_loop_itself_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model_worker.duplex.receptionist.overlap_judge import OBJECTION_S, QUIET_S, Evidence, Words, judge, sort_words
+from model_worker.duplex.overlap_judge import OBJECTION_S, QUIET_S, Evidence, Words, judge, sort_words
 from wire.messages import Floor
 
 

@@ -60,7 +60,7 @@ function drawBargeIns(frame: Frame, scale: Scale, story: Story, axis: Axis, top:
 
 function drawMutes({ paint }: Frame, scale: Scale, story: Story, axis: Axis, middle: number, bottom: number): void {
   const palette = colours();
-  const changes = [...story.moments.values()].filter((moment) => moment.kind !== "key").sort((a, b) => a.atS - b.atS);
+  const changes = [...story.moments.values()].filter((moment) => moment.kind === "muted" || moment.kind === "unmuted").sort((a, b) => a.atS - b.atS);
   changes.forEach((change, place) => {
     if (change.kind !== "muted") return;
     const untilS = changes[place + 1]?.atS ?? axis.endS;

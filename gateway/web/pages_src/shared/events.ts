@@ -127,6 +127,23 @@ export interface QualityEvent {
   round_trip_s: number | null;
 }
 
+export interface TranslationEvent {
+  event: "translation";
+  call: string;
+  at_s: number;
+  text: string;
+  language: string;
+}
+
+/** Something other than speech that the model heard. */
+export interface SoundEvent {
+  event: "sound";
+  call: string;
+  at_s: number;
+  name: string;
+  probability: number | null;
+}
+
 export interface MutedEvent {
   event: "muted";
   call: string;
@@ -164,6 +181,8 @@ export type CallEvent =
   | OverlapEvent
   | ReplyEvent
   | QualityEvent
+  | TranslationEvent
+  | SoundEvent
   | MutedEvent
   | KeyEvent
   | EndedEvent

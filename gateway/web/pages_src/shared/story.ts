@@ -27,7 +27,7 @@ export interface Turn {
 /** Something that happened at a moment and has no length. */
 export interface Moment {
   atS: number;
-  kind: "key" | "muted" | "unmuted";
+  kind: "key" | "muted" | "unmuted" | "translation" | "sound";
   text: string;
 }
 
@@ -107,6 +107,12 @@ export class Story {
         break;
       case "quality":
         this.qualities.set(event.at_s, event);
+        break;
+      case "translation":
+        this.note({ atS: event.at_s, kind: "translation", text: `In ${event.language}: ${event.text}` });
+        break;
+      case "sound":
+        this.note({ atS: event.at_s, kind: "sound", text: `Heard: ${event.name}` });
         break;
       case "muted":
         this.note({ atS: event.at_s, kind: event.muted ? "muted" : "unmuted", text: event.muted ? "Agent muted" : "Agent unmuted" });

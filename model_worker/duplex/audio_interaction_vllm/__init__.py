@@ -1,0 +1,1 @@
+"""Audio-Interaction with its decoder on vLLM, whose scheduler and cache take the place of ours."""

@@ -1,0 +1,1 @@
+"""Gemini Live: sound in, sound out, turns that the server finds."""

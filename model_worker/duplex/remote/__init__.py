@@ -1,0 +1,1 @@
+"""Engines that are a server's: one session on it for each call, behind the engine seam."""

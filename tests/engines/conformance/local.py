@@ -1,0 +1,94 @@
+"""The engines of the worker's own process as subjects: no server, so the peer is nobody."""
+
+import atexit
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+
+from model_worker.config import WorkerConfig
+from model_worker.dialog.brief import Brief
+from model_worker.duplex.audio_interaction.device import Device
+from model_worker.duplex.audio_interaction.engine import AudioInteractionEngine
+from model_worker.duplex.audio_interaction.model_folder import LoadedModel
+from model_worker.duplex.audio_interaction.policy import Policy
+from model_worker.duplex.audio_interaction.random_weights import random_model
+from model_worker.engines.cards import build_engine
+from model_worker.seams import Engine, Pcm
+from tests.engines.subject import Script, Subject
+from tests.model_worker.audio_interaction.fakes import render
+from tests.speech import jfk_ulaw
+from wire.audio import g711
+from wire.audio.codecs import Codec
+from wire.audio.resample import Resampler
+
+Built = tuple[Engine, Callable[[], None]]
+FRONT_DESK = Brief(name="front-desk", engine="audio-interaction", instructions="Unused: these engines have their own.")
+
+
+class Nobody:
+    """Where no server is, nothing goes wrong with it."""
+
+    url = ""
+    faults: tuple[str, ...] = ()
+    sessions: tuple[object, ...] = ()
+
+    def release(self) -> None:
+        pass
+
+    def wait_for(self, condition: Callable[[], bool], limit_s: float = 0.0) -> bool:
+        return condition()
+
+
+@contextmanager
+def nobody(script: Script) -> Iterator[Nobody]:
+    yield Nobody()
+
+
+@cache
+def _speech(rate_hz: int) -> Pcm:
+    narrow = g711.decode(Codec.PCMU, np.frombuffer(jfk_ulaw(), np.uint8))
+    resampler = Resampler(8_000, rate_hz)
+    return np.concatenate((resampler.push(narrow), resampler.flush()))
+
+
+def speaker(index: int, samples: int) -> Pcm:
+    """Real speech, over and over."""
+    sound = _speech(samples * 1_000 // 400)
+    at = index * samples % (len(sound) - samples)
+    return sound[at : at + samples]
+
+
+def _from_settings(name: str) -> Callable[[str, Mapping[str, Brief]], Built]:
+    def build(url: str, briefs: Mapping[str, Brief]) -> Built:
+        built = build_engine(WorkerConfig(engine=name))
+        return built.engine, built.shutdown
+
+    return build
+
+
+@cache
+def _receptionist() -> Engine:
+    """One for all tests: its recognizer and its voice are processes that take a second to start."""
+    built = build_engine(WorkerConfig(engine="receptionist"))
+    atexit.register(built.shutdown)
+    return built.engine
+
+
+@cache
+def _tiny_model() -> LoadedModel:
+    return random_model("tiny", seed=0)
+
+
+def _audio_interaction(url: str, briefs: Mapping[str, Brief]) -> Built:
+    model = _tiny_model()
+    policy = Policy(sessions=4, capacity=1_024)
+    return AudioInteractionEngine(Device(model, policy), model.tokenizer, policy, render), lambda: None
+
+
+LOCAL = (
+    Subject("audio-interaction", nobody, _audio_interaction, FRONT_DESK, speaker),
+    Subject("receptionist", nobody, lambda url, briefs: (_receptionist(), lambda: None), FRONT_DESK, speaker),
+    Subject("scripted", nobody, _from_settings("scripted"), FRONT_DESK, speaker),
+)
