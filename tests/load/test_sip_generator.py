@@ -51,7 +51,9 @@ def test_a_punctual_phone_is_found_punctual() -> None:
     body = report.as_json()
     assert body["calls_up"] == 10
     assert not report.broken
-    assert body["questions"] == 10  # one every two seconds and call
+    # One every two seconds and call, and a second one of those whose first falls into the first 0.2 s of 2.2 s: of
+    # five groups of callers, who ask 0.4 s after each other, that is one at most.
+    assert 10 <= body["questions"] <= 12
     assert body["answers_missing"] == body["answers_wrong"] == 0
     assert body["packets"]["missing"] == body["packets"]["garbage"] == body["unanswered_byes"] == 0
     assert body["packets"]["received"] == pytest.approx(10 * 2.2 * 50, rel=0.02)

@@ -78,7 +78,8 @@ def test_an_echo_is_heard_by_callers_of_either_codec(codec: str) -> None:
     assert figures.pace.lost == figures.garbage == figures.unanswered_deletes == 0
     assert figures.shifts == {"0": 2}
     assert figures.rtcp > 0
-    assert len(observed.tally.latencies_s) == 2  # one question every two seconds and call
+    # One every two seconds and call, and a second one where the first falls into the first 0.2 s of 2.2 s.
+    assert 2 <= len(observed.tally.latencies_s) <= 3
     assert all(0.02 < latency_s < 1.0 for latency_s in observed.tally.latencies_s)
 
 

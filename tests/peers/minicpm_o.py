@@ -9,7 +9,7 @@ import io
 import itertools
 import wave
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -62,13 +62,13 @@ class UnitSession(PeerSession):
         self.begun = False
 
 
-class UnitPeer(PeerServer):
+SessionT = TypeVar("SessionT", bound=UnitSession)
+
+
+class UnitPeer(PeerServer, Generic[SessionT]):
     """The model. Subclasses tell what it does in their protocol."""
 
-    def make_session(self, number: int, request: web.Request, socket: web.WebSocketResponse) -> UnitSession:
-        return UnitSession(self, number, request, socket)
-
-    async def serve(self, session: UnitSession) -> None:
+    async def serve(self, session: SessionT) -> None:
         while not session.over and (frame := await session.receive()) is not None:
             if not isinstance(frame, str):
                 session.fault("a binary frame")
@@ -79,10 +79,10 @@ class UnitPeer(PeerServer):
                 session.fault(str(error))
             self.changed()
 
-    async def take(self, session: UnitSession, frame: str) -> None:
+    async def take(self, session: SessionT, frame: str) -> None:
         raise NotImplementedError
 
-    async def hear(self, session: UnitSession, samples: int, *, force_listen: bool) -> None:
+    async def hear(self, session: SessionT, samples: int, *, force_listen: bool) -> None:
         """One unit of the caller, and what the model does with it."""
         session.units += 1
         session.forced += force_listen
@@ -110,7 +110,7 @@ class UnitPeer(PeerServer):
         elif session.speech.over:
             session.speech = None
 
-    async def misbehave(self, session: UnitSession, cue: Cue) -> None:
+    async def misbehave(self, session: SessionT, cue: Cue) -> None:
         if cue is Cue.CUT:
             await self.cut(session)
         elif cue is Cue.GARBAGE:
@@ -120,17 +120,17 @@ class UnitPeer(PeerServer):
             await self.tell_expired(session)
             await session.close()
 
-    async def cut(self, session: UnitSession) -> None:
+    async def cut(self, session: SessionT) -> None:
         session.over = True
         await session.cut()
 
-    async def tell_listen(self, session: UnitSession) -> None:
+    async def tell_listen(self, session: SessionT) -> None:
         raise NotImplementedError
 
-    async def tell_speech(self, session: UnitSession, speech: Speech) -> None:
+    async def tell_speech(self, session: SessionT, speech: Speech) -> None:
         raise NotImplementedError
 
-    async def tell_expired(self, session: UnitSession) -> None:
+    async def tell_expired(self, session: SessionT) -> None:
         raise NotImplementedError
 
 
@@ -180,7 +180,7 @@ class V2Close(msgspec.Struct, forbid_unknown_fields=True, tag="session.close"):
 _v2 = msgspec.json.Decoder(V2Update | V2Append | V2Close)
 
 
-class RealtimeV2Peer(UnitPeer):
+class RealtimeV2Peer(UnitPeer[UnitSession]):
     """``wait_s``: callers are before this one, for so long as it says. ``tokens_a_unit``: of 8,192."""
 
     path = "/v1/realtime"
@@ -190,6 +190,9 @@ class RealtimeV2Peer(UnitPeer):
         super().__init__(script)
         self.wait_s = wait_s
         self.tokens_a_unit = tokens_a_unit
+
+    def make_session(self, number: int, request: web.Request, socket: web.WebSocketResponse) -> UnitSession:
+        return UnitSession(self, number, request, socket)
 
     async def serve(self, session: UnitSession) -> None:
         if session.query.get("mode", "audio") != "audio":
@@ -275,11 +278,14 @@ class BackendClose(msgspec.Struct, forbid_unknown_fields=True, tag="session.clos
 _backend = msgspec.json.Decoder(BackendInit | BackendPush | BackendClose)
 
 
-class BackendPeer(UnitPeer):
+class BackendPeer(UnitPeer[UnitSession]):
     """Fails fast: whatever is out of order ends the session, and is a fault."""
 
     path = "/backend"
     full_status = None
+
+    def make_session(self, number: int, request: web.Request, socket: web.WebSocketResponse) -> UnitSession:
+        return UnitSession(self, number, request, socket)
 
     async def serve(self, session: UnitSession) -> None:
         if self.script.full:
@@ -450,7 +456,7 @@ class OmniSessionPeer(UnitSession):
             await super().send_json(event)
 
 
-class VllmOmniPeer(UnitPeer):
+class VllmOmniPeer(UnitPeer[OmniSessionPeer]):
     """``writes_down``: what the server's recognizer makes of the caller, told before each reply.
 
     ``keeps``: a session outlives its connection. What it says in the moment in which that breaks is sent later.
@@ -519,7 +525,7 @@ class VllmOmniPeer(UnitPeer):
             case OmniClose():
                 session.over = True
                 await session.send_json({"type": "session.closed", "session_id": "duplex", "reason": "client_close"})
-                session.life.over = True
+                self._end(session)
 
     async def _begin(self, session: OmniSessionPeer) -> None:
         session.begun = True
@@ -599,8 +605,13 @@ class VllmOmniPeer(UnitPeer):
             await self._tell_done(session, response, "completed")
 
     async def tell_expired(self, session: OmniSessionPeer) -> None:
-        session.life.over = True
+        self._end(session)
         await session.send_json({"type": "session.expired", "session_id": "duplex", "reason": "idle_ttl_expired"})
+
+    @staticmethod
+    def _end(session: OmniSessionPeer) -> None:
+        assert session.life is not None
+        session.life.over = True
 
     def _response(self, session: OmniSessionPeer, speech: Speech) -> str:
         assert session.life is not None

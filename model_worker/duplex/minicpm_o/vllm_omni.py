@@ -26,8 +26,8 @@ from model_worker.duplex.minicpm_o.vllm_messages import (
     Expired,
     ResponseDone,
     Resumed,
-    TranscriptDelta,
     Transcribed,
+    TranscriptDelta,
 )
 from model_worker.duplex.remote.effects import (
     Broken,

@@ -102,7 +102,7 @@ def test_the_old_words_end_where_they_are_and_the_call_goes_on(answers: Answers)
     first, (_, samples) = first_worker(OLD)
     assert samples == 16_000, "two seconds of it, the rest is not said yet"
     loop, caller = loop_of(answers), Caller(epoch=1)
-    replay = [changed(caller.opens("desk"), past=past_of(first, 1)), heard(caller, 0)]
+    replay: list[UpMessage] = [changed(caller.opens("desk"), past=past_of(first, 1)), heard(caller, 0)]
     assert run(loop, replay) == [], "nothing of the replay is news, and new words do not go on in the old ones"
     out = run(loop, [heard(caller, 1, ONE, samples)])
     assert isinstance(out[0], TurnDone)

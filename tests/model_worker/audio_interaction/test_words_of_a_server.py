@@ -1,8 +1,9 @@
 """The tiny model decides, a chat model on a real server finds the words: instructions, faults, takeovers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from model_worker.duplex.audio_interaction.policy import Policy
 from model_worker.duplex.audio_interaction.random_weights import random_model
 from model_worker.duplex.audio_interaction.tokens import Emotion
 from model_worker.duplex.audio_interaction.words import HINT, Words, cannot
-from model_worker.seams import CallSpec, Said, StepInput, TtsError, UnknownAgentError
+from model_worker.seams import CallSpec, Said, StepInput, StepOutput, TtsError, UnknownAgentError
 from model_worker.tts.paced_voice import Rendered
 from tests.model_worker.answers.server import KEY, Act, ChatServer, Plan, says, wait_until
 from tests.model_worker.answers.server import MODEL as CHAT_MODEL
@@ -46,7 +47,7 @@ class Nobody:
     def on_ready(self, wake: Callable[[], None]) -> None:
         pass
 
-    def ask(self, call: CallId, messages: Sequence[ChatMessage], functions: Sequence[Any] = ()) -> None:
+    def ask(self, call: CallId, messages: Sequence[ChatMessage], functions: Sequence[Mapping[str, Any]] = ()) -> None:
         self.asked[call] = messages
 
     def poll(self, timeout_s: float = 0.0) -> list[AnswerPiece]:
@@ -72,7 +73,7 @@ class Clerk(Nobody):
     def ready(self) -> bool:
         return bool(self._due)
 
-    def ask(self, call: CallId, messages: Sequence[ChatMessage], functions: Sequence[Any] = ()) -> None:
+    def ask(self, call: CallId, messages: Sequence[ChatMessage], functions: Sequence[Mapping[str, Any]] = ()) -> None:
         self.questions.append([(message.role, message.content) for message in messages])
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         text, fault = ("", answer) if isinstance(answer, AnswerFault) else (answer, None)
@@ -94,6 +95,14 @@ def engine_of(
 ) -> AudioInteractionEngine:
     words = Words(answers, {"desk": DESK})
     return AudioInteractionEngine(Device(MODEL, policy), MODEL.tokenizer, policy, voice, words)
+
+
+def worked_off(engine: AudioInteractionEngine, *chunks: StepInput) -> list[StepOutput]:
+    """All that comes of these chunks without another."""
+    outputs = engine.step(chunks)
+    while engine.busy:
+        outputs += engine.step([])
+    return outputs
 
 
 class Line:
@@ -294,15 +303,10 @@ def test_a_clause_that_fails_while_chunks_wait_costs_its_call_alone() -> None:
     engine = engine_of(Slow("One two three four five six seven eight nine. A bad word. And so"), voice=voice)
     for call in (A, B):
         engine.open(call, CallSpec("desk"))
-    outputs = engine.step([chunk(A, 0)])
-    while engine.busy:
-        outputs += engine.step([])
-    assert not any(output.fault for output in outputs)
+    assert not any(output.fault for output in worked_off(engine, chunk(A, 0)))
     heard = replace(chunk(A, 1), playback_s=(TurnId(1), 2.0))
-    outputs = engine.step([heard, chunk(B, 0, 1)])
+    outputs = worked_off(engine, heard, chunk(B, 0, 1))
     assert [output.call for output in outputs if output.fault is not None] == [A]
-    while engine.busy:
-        outputs += engine.step([])
     assert DecisionKind.SPEAK in [output.decision for output in outputs if output.call == B]
 
 

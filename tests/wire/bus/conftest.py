@@ -1,7 +1,7 @@
 """Two carriers for the same promises: what holds in one process must hold over Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
 from wire import keys
+from wire.bus.embedded import EmbeddedValkey
 from wire.bus.local import LocalHub
 from wire.bus.open import BusParts
 from wire.bus.redis_connection import connect
@@ -17,12 +18,19 @@ from wire.bus.redis_streams import Side, open_redis
 from wire.ids import GatewayId, WorkerId
 
 
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[str]:
+    """A server on which no other test's gateway or worker lives."""
+    with EmbeddedValkey() as server:
+        yield server.url
+
+
 @pytest.fixture
-def redis_url(valkey_url: str) -> str:
+def redis_url(own_server: str) -> str:
     """A server without data."""
-    with BlockingRedis.from_url(valkey_url) as client:
+    with BlockingRedis.from_url(own_server) as client:
         client.flushall()
-    return valkey_url
+    return own_server
 
 
 @pytest.fixture
