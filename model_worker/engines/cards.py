@@ -6,7 +6,13 @@ from typing import Literal
 
 from model_worker.config import WorkerConfig
 from model_worker.engines.built import BuiltEngine
-from model_worker.engines.local import build_audio_interaction, build_receptionist, build_scripted
+from model_worker.engines.cascade import build_cascade
+from model_worker.engines.local import (
+    build_audio_interaction,
+    build_audio_interaction_vllm,
+    build_receptionist,
+    build_scripted,
+)
 from model_worker.engines.servers import build_server
 from wire.settings import ConfigError
 
@@ -51,6 +57,28 @@ CARDS = (
         "en",
         "weights: Qwen Research License, not for commercial use",
         build_audio_interaction,
+    ),
+    EngineCard(
+        "audio-interaction-vllm",
+        "the same with its decoder on vLLM, in processes of this worker",
+        "duplex model",
+        "pip install 'twowire[vllm,receptionist]', a GPU, TWOWIRE_MODEL",
+        400,
+        "the gateway's overlap rules",
+        "en",
+        "weights: Qwen Research License, not for commercial use",
+        build_audio_interaction_vllm,
+    ),
+    EngineCard(
+        "cascade",
+        "a recognizer, a chat model and a voice, each on a server; dialog, transcription, translation",
+        "cascade",
+        "pip install 'twowire[receptionist]', TWOWIRE_RECOGNIZER_URL, TWOWIRE_ANSWERS_URL",
+        400,
+        "itself, by words",
+        "the servers'",
+        "the servers' models have their own; espeak-ng is GPL-3 and runs in a process of its own",
+        build_cascade,
     ),
     EngineCard(
         "minicpm-o",
