@@ -50,11 +50,12 @@ def read_voice(path: Path | None, setting: str) -> bytes:
         raise ConfigError(f"{setting}: {path} is not a WAV file of linear sound") from None
 
 
-def load_lines(config: WorkerConfig) -> dict[str, Brief]:
-    """The agents of this engine. Raises ConfigError."""
+def load_lines(config: WorkerConfig, engine: str = "") -> dict[str, Brief]:
+    """The agents of this engine, or of the one whose files it takes. Raises ConfigError."""
+    engine = engine or config.engine
     if config.agents_dir is None:
-        raise ConfigError(f"TWOWIRE_AGENTS_DIR: name the directory of the agent files with 'engine: {config.engine}'")
+        raise ConfigError(f"TWOWIRE_AGENTS_DIR: name the directory of the agent files with 'engine: {engine}'")
     try:
-        return load_briefs(config.agents_dir, config.engine)
+        return load_briefs(config.agents_dir, engine)
     except AgentFileError as error:
         raise ConfigError(f"TWOWIRE_AGENTS_DIR: {error}") from None

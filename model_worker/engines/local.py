@@ -81,7 +81,7 @@ def _chat_words(config: WorkerConfig) -> "Words | None":
     settings = chat_settings(config)
     if settings is None:
         return None
-    briefs = load_lines(config)
+    briefs = load_lines(config, "audio-interaction")  # on vLLM or not
     for name, brief in briefs.items():
         if problem := cannot(brief):
             raise ConfigError(f"TWOWIRE_AGENTS_DIR: agent {name!r}: {problem}")
