@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from model_worker.answers.seam import Answers
 from model_worker.dialog.brief import Brief, Mode
 from model_worker.duplex.cascade.asr_funasr import FunAsr
+from model_worker.duplex.cascade.asr_http import HttpAsr
 from model_worker.duplex.cascade.asr_link import AsrProtocol, LinkedAsr
 from model_worker.duplex.cascade.asr_vllm import VllmTranscription
 from model_worker.duplex.cascade.engine import CascadeEngine
@@ -59,7 +60,7 @@ def build(
 
 
 def make_asr(settings: PartSettings, links: Links) -> tuple[StreamingAsr, Callable[[], None]]:
-    """A recognizer, and how to let go of it. Raises ValueError."""
+    """A recognizer, and how to let go of it, which ends ``links`` too. Raises ValueError."""
     match settings.flavour or "vllm":
         case "vllm":
             settings.expect_scheme("ws", "wss")
@@ -73,6 +74,14 @@ def make_asr(settings: PartSettings, links: Links) -> tuple[StreamingAsr, Callab
 
             def protocol(language: str) -> AsrProtocol:
                 return FunAsr()
+        case "openai":
+            asr = HttpAsr(settings)
+
+            def shutdown() -> None:
+                asr.shutdown()
+                links.shutdown()
+
+            return asr, shutdown
         case other:
             raise ValueError(f"no recognizer {other!r}; choose vllm, funasr or openai")
     return LinkedAsr(links, settings.request(), protocol), links.shutdown
