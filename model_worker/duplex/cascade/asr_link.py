@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from model_worker.duplex.cascade.seam import HeardWords
 from model_worker.duplex.remote.effects import Frame, Request, SessionFault
 from model_worker.duplex.remote.seam import Connected, LinkEvent, LinkId, Links, Lost, Received
 from model_worker.seams import Pcm
 from wire.ids import CallId
 
-MAX_FAILURES = 2  # connections in a row without a result
+MAX_FAILURES = 2  # connections of an utterance in a row, or between two
+REPLAY_SAMPLES = 2 * 16_000  # at once: an utterance must fit into what a link holds unsent
 MAX_UTTERANCE_SAMPLES = 40 * 16_000  # kept to be heard again; longer ones go on without their begin
 
 
@@ -93,6 +96,7 @@ class LinkedAsr:
         self.cancel(call)
         line = self._lines[call]
         line.utterance, line.samples, line.sent, line.finished = [], 0, 0, False
+        line.failures = 0
         if line.link is None:
             self._connect(line)
         self._pump(line)
@@ -103,9 +107,9 @@ class LinkedAsr:
             return
         line.utterance.append(pcm)
         line.samples += len(pcm)
-        while line.samples > MAX_UTTERANCE_SAMPLES and line.sent > 0:
+        while line.samples > MAX_UTTERANCE_SAMPLES and len(line.utterance) > 1:
             line.samples -= len(line.utterance.pop(0))
-            line.sent -= 1
+            line.sent = max(0, line.sent - 1)
         self._pump(line)
 
     def finish(self, call: CallId) -> None:
@@ -119,8 +123,10 @@ class LinkedAsr:
         if line.utterance is None:
             return
         line.utterance = None
-        if line.begun:
-            self._reconnect(line)  # no protocol takes back what it was told: its words would come with the next ones
+        # No protocol takes back what it was told: its words would come with the next ones. And a connection that took
+        # no sound until the utterance was over and given up is not worth waiting for any longer.
+        if line.begun or line.finished:
+            self._reconnect(line)
 
     def poll(self) -> list[HeardWords]:
         for link, event in self._links.poll():
@@ -156,11 +162,14 @@ class LinkedAsr:
                 self._told.append(HeardWords(line.call, text))
             case Final(text, confidence) if line.utterance is not None and line.finish_sent:
                 line.failures = 0
+                line.served = True
                 line.utterance = None
                 line.begun = line.finish_sent = False
                 self._told.append(HeardWords(line.call, text, final=True, confidence=confidence))
                 if line.protocol is not None and line.protocol.one_utterance:
                     self._reconnect(line)
+            case Final() if line.begun:
+                self._fail(line, SessionFault.SERVER_ERROR)  # it gave up before the end; the rest would be lost
             case Failed(fault):
                 self._fail(line, fault)
 
@@ -172,7 +181,8 @@ class LinkedAsr:
         was_open = line.utterance is not None
         line.utterance = None
         self._disconnect(line)  # another one is made for the next utterance
-        lasting = not fault.worth_another_try
+        # A server that had room for this call will have it again; the next utterance asks.
+        lasting = not fault.worth_another_try and not (fault is SessionFault.FULL and line.served)
         if was_open or lasting:
             self._told.append(HeardWords(line.call, "", final=True, fault=fault, lasting=lasting))
 
@@ -201,8 +211,10 @@ class LinkedAsr:
         if not line.begun:
             line.begun = True
             self._send(line, line.protocol.begin())
-        for pcm in line.utterance[line.sent :]:
-            self._send(line, line.protocol.audio(pcm))
+        if waiting := line.utterance[line.sent :]:
+            pcm = np.concatenate(waiting)
+            for at in range(0, len(pcm), REPLAY_SAMPLES):
+                self._send(line, line.protocol.audio(pcm[at : at + REPLAY_SAMPLES]))
         line.sent = len(line.utterance)
         if line.finished and not line.finish_sent:
             line.finish_sent = True
@@ -227,6 +239,8 @@ class _Line:
         """The connection was told of the utterance."""
         self.finish_sent = False
         self.failures = 0
+        self.served = False
+        """It was told the final words of an utterance before."""
         self.utterance: list[Pcm] | None = None
         """Its sound so far; None where none is open."""
         self.samples = 0

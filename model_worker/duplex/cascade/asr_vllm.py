@@ -69,6 +69,8 @@ class VllmTranscription:
             case _Created():
                 repeated, self._prepared = self._prepared, True
                 return [] if repeated else [Prepared()]
+            case _Delta(""):  # of a step of 80 ms in which no word ended: most of them
+                return []
             case _Delta(delta):
                 self._text += delta
                 too_long = len(self._text) > MAX_TEXT_CHARACTERS
