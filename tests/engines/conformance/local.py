@@ -1,4 +1,4 @@
-"""The engines of the worker's own process as subjects: no server, so the peer is nobody."""
+"""The engines that decide in the worker's own process as subjects; the peer is nobody where there is no server."""
 
 import atexit
 from collections.abc import Callable, Iterator, Mapping
@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
+from pydantic import SecretStr
 
+from model_worker.answers.openai_chat import ChatSettings, OpenAiChat
 from model_worker.config import WorkerConfig
 from model_worker.dialog.brief import Brief
 from model_worker.duplex.audio_interaction.device import Device
@@ -14,15 +16,26 @@ from model_worker.duplex.audio_interaction.engine import AudioInteractionEngine
 from model_worker.duplex.audio_interaction.model_folder import LoadedModel
 from model_worker.duplex.audio_interaction.policy import Policy
 from model_worker.duplex.audio_interaction.random_weights import random_model
+from model_worker.duplex.cascade import build as cascade
+from model_worker.duplex.cascade.settings import PartSettings
 from model_worker.engines.cards import build_engine
+from model_worker.links.web_sockets import WebSocketLinks
 from model_worker.seams import Engine, Pcm
+from model_worker.tts.espeak import EspeakTts
+from model_worker.vad.silero import SileroVad
 from tests.engines.subject import Script, Subject
+from tests.model_worker.answers.server import KEY as CHAT_KEY
+from tests.model_worker.answers.server import MODEL as CHAT_MODEL
 from tests.model_worker.audio_interaction.fakes import render
+from tests.peers.base import KEY
+from tests.peers.cascade import CascadePeer
+from tests.peers.transcription import MODEL as EAR_MODEL
 from tests.speech import jfk_ulaw
 from wire.audio import g711
 from wire.audio.codecs import Codec
 from wire.audio.resample import Resampler
 
+TALKER = Brief(name="talker", engine="cascade", instructions="Answer in a few words.")
 Built = tuple[Engine, Callable[[], None]]
 FRONT_DESK = Brief(name="front-desk", engine="audio-interaction", instructions="Unused: these engines have their own.")
 
@@ -87,8 +100,25 @@ def _audio_interaction(url: str, briefs: Mapping[str, Brief]) -> Built:
     return AudioInteractionEngine(Device(model, policy), model.tokenizer, policy, render), lambda: None
 
 
+def build_cascade(url: str, briefs: Mapping[str, Brief], **limits_s: float) -> Built:
+    """The cascade with espeak-ng as its voice, on a ``CascadePeer``. ``limits_s``: of ``ChatSettings``."""
+    ear_url, chat_url = url.split()
+    settings = {"base_url": chat_url, "model": CHAT_MODEL, "api_key": SecretStr(CHAT_KEY), **limits_s}
+    return cascade.build(
+        briefs,
+        recognizer=PartSettings(url=ear_url, flavour="vllm", model=EAR_MODEL, key=SecretStr(KEY)),
+        answers=OpenAiChat(ChatSettings.model_validate(settings)),
+        voice=None,
+        links=WebSocketLinks(),
+        vad=SileroVad,
+        local_voice=EspeakTts,
+        sessions=4,
+    )
+
+
 LOCAL = (
     Subject("audio-interaction", nobody, _audio_interaction, FRONT_DESK, speaker),
+    Subject("cascade", CascadePeer, build_cascade, TALKER, speaker),
     Subject("receptionist", nobody, lambda url, briefs: (_receptionist(), lambda: None), FRONT_DESK, speaker),
     Subject("scripted", nobody, _from_settings("scripted"), FRONT_DESK, speaker),
 )

@@ -23,6 +23,8 @@ MODEL = "bakery-7b"
 KEY = "sk-test-1234567890"
 WAIT_S = 10.0
 DONE = b"data: [DONE]\n\n"
+ANYTHING = ""
+"""A question for ``ChatServer.when``: any that has no plan of its own."""
 
 
 class Act(Enum):
@@ -82,6 +84,7 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
     stream: bool
     max_tokens: int
     temperature: float
+    tools: list[dict[str, object]] = []
 
 
 class _BrokenAsPlannedError(Exception):
@@ -171,7 +174,8 @@ class ChatServer:
         if request.transport is not None:
             self.peers.add(request.transport.get_extra_info("peername"))
         self.requests.append([(message.role, message.content) for message in asked.messages])
-        plans = self._plans[asked.messages[-1].content]
+        question = asked.messages[-1].content
+        plans = self._plans[question if question in self._plans else ANYTHING]
         plan = plans.pop(0) if len(plans) > 1 else plans[0]
         self._note("asked")
         try:
