@@ -142,6 +142,7 @@ class EarServer(PeerServer):
         match cue:
             case Cue.CUT:
                 await session.cut()
+                session.over = True  # what lies in the buffer is not heard any more
             case Cue.GARBAGE:
                 await session.send(garbage)
             case Cue.EXPIRE:
@@ -158,6 +159,7 @@ class EarServer(PeerServer):
                 return None
             case Fate.CUT:
                 await session.cut()
+                session.over = True
             case Fate.GARBAGE:
                 await session.send(garbage)
         return fate

@@ -1,8 +1,9 @@
 """Paraformer behind FunASR's WebSocket server (``runtime/docs/websocket_protocol.md``): streaming, then corrected.
 
 ``2pass-online`` are the words as they come, piece by piece; ``2pass-offline`` the corrected words of a whole segment,
-in place of those. The published servers differ in ``is_final`` (the one in Python sends the opposite), so what tells
-the end is the corrected text that follows our own end.
+in place of those. Two servers are published, and they differ. The one in C++ sends ``is_final`` with its last result
+alone, which has no mode where there were no words. The one in Python sends the opposite of it; there the corrected
+text that follows our own end is the last one, and an empty one where its detector found no speech.
 """
 
 import msgspec
@@ -18,8 +19,9 @@ MAX_TEXT_CHARACTERS = 20_000
 
 
 class _Result(msgspec.Struct):
-    mode: str
     text: str
+    mode: str = ""
+    is_final: bool | None = None
 
 
 _result = msgspec.json.Decoder(_Result)
@@ -36,6 +38,7 @@ class FunAsr:
         self._online = ""  # of the segment that is not corrected yet
         self._rest = b""
         self._ended = False
+        self._tells_the_end = False  # by is_final: one of its results before our end had it false
 
     def connected(self) -> list[Frame]:
         return []  # the server has no word of its own for it
@@ -48,16 +51,14 @@ class FunAsr:
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return [Failed(SessionFault.GARBAGE)]
         if result.mode.endswith("offline"):
-            self._segments = join_words(self._segments, result.text)
+            self._segments = join_words(self._segments, result.text or self._online)
             self._online = ""
         elif result.mode.endswith("online"):
             self._online = join_words(self._online, result.text)
         words = join_words(self._segments, self._online)
         if len(words) > MAX_TEXT_CHARACTERS:
             return [Failed(SessionFault.GARBAGE)]
-        if self._ended and result.mode.endswith("offline"):
-            return [Final(words)]
-        return [Partial(words)]
+        return [Final(words) if self._is_last(result) else Partial(words)]
 
     def begin(self) -> list[Frame]:
         return [
@@ -83,8 +84,17 @@ class FunAsr:
 
     def finish(self) -> list[Frame]:
         self._ended = True
-        rest, self._rest = self._rest, b""
+        # Filled up with silence: the server in Python counts back by the length of the piece that it has at hand.
+        rest, self._rest = self._rest.ljust(2 * PIECE_SAMPLES, b"\0") if self._rest else b"", b""
         return [*([rest] if rest else []), write({"is_speaking": False})]
+
+    def _is_last(self, result: _Result) -> bool:
+        if not self._ended:
+            self._tells_the_end = self._tells_the_end or result.is_final is False
+            return False
+        if self._tells_the_end:
+            return result.is_final is True
+        return not result.mode.endswith("online")
 
 
 def join_words(one: str, other: str) -> str:

@@ -46,11 +46,11 @@ class Listener:
         return self.final(call)
 
     def hears(self, condition: Callable[[HeardWords], bool]) -> HeardWords:
-        """The first that is like this of what was not looked at yet; those before are looked at with it."""
+        """The first that is like this of what was not looked at yet; the call's before are looked at with it."""
         while True:
             for index, heard in enumerate(self.told):
                 if condition(heard):
-                    del self.told[: index + 1]
+                    self.told[: index + 1] = [other for other in self.told[:index] if other.call != heard.call]
                     return heard
             self.poll()
 
