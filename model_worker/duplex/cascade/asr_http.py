@@ -381,7 +381,7 @@ class _Requests(threading.Thread):
 
     async def _attempt(self, language: str, recording: bytes) -> aiohttp.ClientResponse:
         form = aiohttp.FormData()
-        form.add_field("file", recording, filename="utterance.wav", content_type="audio/wav")
+        form.add_field("file", io.BytesIO(recording), filename="utterance.wav", content_type="audio/wav")
         form.add_field("model", self._model)
         if language:
             form.add_field("language", language)
