@@ -319,7 +319,7 @@ class _Requests(threading.Thread):
             log.info("answers.resumed")
         if not spoken and not functions:
             raise _AnswerError(AnswerFault.BAD_REPLY, "an answer without a word", servers=False)
-        deliver("", done=True, functions=functions)
+        deliver("", done=True, functions=tuple(functions))
         timer.reschedule(None)
         # A connection whose reply was read to its end serves the next answer.
         with suppress(TimeoutError, aiohttp.ClientError):

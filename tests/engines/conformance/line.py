@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model_worker.seams import CallSpec, Engine, Pcm, Said, StepInput, StepOutput
+from model_worker.seams import Action, CallSpec, Engine, Pcm, Said, StepInput, StepOutput
 from tests.engines.subject import Subject
 from wire.ids import NO_TURN, CallId, TurnId
 from wire.messages import DecisionKind
@@ -46,6 +46,7 @@ class Caller:
         self.decisions: dict[int, DecisionKind] = {}
         self.turns: dict[TurnId, Heard] = {}
         self.said: list[Said] = []
+        self.actions: list[tuple[TurnId, Action]] = []
         self.fault: Exception | None = None
         self.stopped: TurnId = NO_TURN
         """The newest turn that was interrupted; what comes of it later is ``stale``."""
@@ -81,6 +82,7 @@ class Caller:
             self.decisions[output.index] = output.decision
             assert output.p_speak is None or 0.0 <= output.p_speak <= 1.0
         self.said += output.said
+        self.actions += [(output.turn, action) for action in output.actions]
         if not output.speech and not output.turn_done:
             return
         assert output.turn != NO_TURN, "speech belongs to a turn"

@@ -6,15 +6,16 @@ from functools import partial
 
 import pytest
 
+from model_worker.dialog.brief import Brief, Tools
 from model_worker.duplex.cascade.asr_link import MAX_FAILURES
 from model_worker.duplex.cascade.phrases import NO_ANSWER, NOT_HEARD
 from model_worker.duplex.remote.call import SessionLostError
 from model_worker.duplex.remote.effects import SessionFault
-from model_worker.seams import Pcm
+from model_worker.seams import Action, Pcm
 from tests.engines.conformance.line import Caller, Host
 from tests.engines.conformance.local import TALKER, build_cascade, speaker
 from tests.engines.subject import Reply, Script, Subject, line_noise
-from tests.model_worker.answers.server import ANYTHING, DONE, FIRST, Act, Plan, says, words
+from tests.model_worker.answers.server import ANYTHING, DONE, FIRST, Act, Plan, calls, says, words
 from tests.peers.cascade import CascadePeer
 from tests.peers.transcription import SENTENCES, Fate
 from wire.ids import TurnId
@@ -43,12 +44,13 @@ def hosted(
     fates: Sequence[Fate | None] = (),
     clean: bool = True,
     caller: Callable[[int, int], Pcm] = asker,
+    line: Brief = TALKER,
 ) -> Iterator[tuple[Host, CascadePeer]]:
     build = partial(build_cascade, first_token_timeout_s=LATE_S, between_tokens_timeout_s=LATE_S)
     with CascadePeer(script, fates=fates) as peer:
-        engine, shutdown = build(peer.url, {TALKER.name: TALKER})
+        engine, shutdown = build(peer.url, {line.name: line})
         try:
-            yield Host(Subject("cascade", CascadePeer, build, TALKER, caller), engine), peer
+            yield Host(Subject("cascade", CascadePeer, build, line, caller), engine), peer
         finally:
             shutdown()
         if clean:
@@ -196,3 +198,14 @@ def test_a_turn_that_was_interrupted_stops_the_model_and_the_next_question_finds
         peer.chat.release(gate)
         assert says_in_the_end(host, caller, ANSWER)
         assert caller.turns[TurnId(1)].samples > 0
+
+
+def test_a_function_that_the_model_calls_is_done_when_its_words_were_played() -> None:
+    line = TALKER.model_copy(update={"tools": Tools(transfer={"kitchen": "+15550100"})})
+    with hosted(line=line) as (host, peer):
+        peer.chat.when(ANYTHING, calls("transfer", '{"to": "kitchen"}', "I put you through to the kitchen."))
+        caller = host.call()
+        assert host.until(lambda: bool(caller.actions))
+        assert caller.actions[0][1] == Action("transfer", {"to": "+15550100"})
+        assert caller.turns[TurnId(1)].done
+        assert "+15550100" not in str(peer.chat.requests), "the model never sees a number"

@@ -9,7 +9,7 @@ import pytest
 from model_worker.dialog.brief import Brief, Tools
 from model_worker.duplex.realtime.dialect import dialect
 from model_worker.duplex.remote.settings import ServerSettings
-from model_worker.seams import Action, StepInput, StepOutput
+from model_worker.seams import Action, StepInput
 from tests.engines.conformance.line import Caller, Host
 from tests.engines.realtime.subject import G711, LIVE, REALTIME
 from tests.engines.subject import Reply, Script
@@ -28,16 +28,11 @@ BRIEF = Brief(
 
 
 class Telephone(Caller):
-    """A caller who notes what is done to the call."""
+    """A caller who notes what is heard of him."""
 
     def __init__(self, *arguments: Any) -> None:
-        self.actions: list[tuple[TurnId, Action]] = []
         self.inputs: list[StepInput] = []
         super().__init__(*arguments)
-
-    def take(self, output: StepOutput) -> None:
-        self.actions += [(output.turn, action) for action in output.actions]
-        super().take(output)
 
     def next_input(self) -> StepInput:
         self.inputs.append(super().next_input())

@@ -68,6 +68,14 @@ def chunk(delta: dict[str, object], finish_reason: str | None = None) -> bytes:
 FIRST, LAST = chunk({"role": "assistant", "content": ""}), chunk({}, "stop")
 
 
+def calls(name: str, arguments: str, *texts: str) -> Plan:
+    """A reply that says something and calls a function."""
+    called = {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": ""}}
+    more = {"index": 0, "function": {"arguments": arguments}}
+    steps = [FIRST, *words(*texts), chunk({"tool_calls": [called]}), chunk({"tool_calls": [more]})]
+    return Plan([*steps, chunk({}, "tool_calls"), DONE])
+
+
 def says(*texts: str) -> Plan:
     """A whole and proper reply."""
     return Plan([FIRST, *words(*texts), LAST, DONE])
@@ -78,13 +86,24 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
     content: str
 
 
+class _Function(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    description: str
+    parameters: dict[str, object]
+
+
+class _Tool(msgspec.Struct, forbid_unknown_fields=True):
+    type: Literal["function"]
+    function: _Function
+
+
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
     model: str
     messages: list[_Message]
     stream: bool
     max_tokens: int
     temperature: float
-    tools: list[dict[str, object]] = []
+    tools: list[_Tool] = []
 
 
 class _BrokenAsPlannedError(Exception):
@@ -98,6 +117,8 @@ class ChatServer:
         self.violations: list[str] = []
         self.requests: list[list[tuple[str, str]]] = []
         """The messages of each, as (role, content)."""
+        self.functions: list[list[str]] = []
+        """The names of those that each might call."""
         self.peers: set[tuple[str, int]] = set()
         """The connections that requests came over."""
         self.most_at_once = 0
@@ -174,6 +195,7 @@ class ChatServer:
         if request.transport is not None:
             self.peers.add(request.transport.get_extra_info("peername"))
         self.requests.append([(message.role, message.content) for message in asked.messages])
+        self.functions.append([tool.function.name for tool in asked.tools])
         question = asked.messages[-1].content
         plans = self._plans[question if question in self._plans else ANYTHING]
         plan = plans.pop(0) if len(plans) > 1 else plans[0]

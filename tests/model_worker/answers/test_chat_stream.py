@@ -8,8 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model_worker.answers.chat_stream import (
+    MAX_ARGUMENTS_CHARACTERS,
     MAX_EVENT_BYTES,
+    MAX_FUNCTIONS,
     MAX_REPLY_BYTES,
+    Called,
     ChatEvent,
     ChatStream,
     Delta,
@@ -17,7 +20,7 @@ from model_worker.answers.chat_stream import (
     Finished,
     fault_of_status,
 )
-from model_worker.answers.seam import AnswerFault
+from model_worker.answers.seam import AnswerFault, FunctionWanted
 
 DONE = b"data: [DONE]\n\n"
 
@@ -45,7 +48,8 @@ def read(*pieces: bytes) -> list[ChatEvent]:
 def joined(events: list[ChatEvent]) -> list[ChatEvent]:
     text = "".join(event.text for event in events if isinstance(event, Delta))
     rest = [event for event in events if not isinstance(event, Delta)]
-    assert events[-1:] == rest, "one event ends a reply, and nothing follows it"
+    ends = [event for event in events if isinstance(event, Finished | Failed)]
+    assert events[-1:] == ends, "one event ends a reply, and nothing follows it"
     return [*([Delta(text)] if text else []), *rest]
 
 
@@ -241,3 +245,50 @@ def test_a_reply_without_end_is_refused():
 )
 def test_every_status_is_some_fault(status: int, expected: str):
     assert fault_of_status(status) == expected
+
+
+def calls(index: int = 0, name: str | None = None, arguments: str | None = None) -> bytes:
+    """A part of a function call as OpenAI and vLLM send it: the name first, the arguments bit by bit."""
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    opening = {"id": f"call_{index}", "type": "function"} if name is not None else {}
+    return chunk(tool_calls=[{"index": index, **opening, "function": function}])
+
+
+TRANSFER = calls(0, "transfer", "") + calls(0, arguments='{"to": ') + calls(0, arguments='"sales"}')
+
+
+@given(st.lists(st.integers(0, 600), max_size=5))
+def test_a_function_call_comes_with_the_end_of_the_answer(cuts: list[int]) -> None:
+    reply = chunk("One moment.") + TRANSFER + chunk(finish_reason="tool_calls") + DONE
+    places = sorted({0, len(reply), *(cut % len(reply) for cut in cuts)})
+    assert read(*(reply[start:end] for start, end in pairwise(places))) == [
+        Delta("One moment."),
+        Called(FunctionWanted("transfer", '{"to": "sales"}')),
+        Finished("tool_calls"),
+    ]
+
+
+def test_functions_that_are_called_together_keep_their_order_and_their_arguments() -> None:
+    reply = calls(1, "hangup", "{}") + TRANSFER + calls(2, None, "{}") + chunk(finish_reason="tool_calls")
+    called = [event.function for event in read(reply) if isinstance(event, Called)]
+    assert [wanted.name for wanted in called] == ["transfer", "hangup"], "one without a name is none"
+    assert called[0].arguments == '{"to": "sales"}'
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"".join(calls(index, "hangup", "{}") for index in range(MAX_FUNCTIONS + 1)),
+        calls(0, "hangup", "x" * (MAX_ARGUMENTS_CHARACTERS + 1)),
+        calls(0, "hangup", "x" * MAX_ARGUMENTS_CHARACTERS) + calls(0, arguments="x"),
+        chunk(tool_calls="hangup"),
+        chunk(tool_calls=[{"index": "first"}]),
+    ],
+    ids=["many", "long", "long-in-pieces", "no-list", "no-number"],
+)
+def test_more_functions_than_anybody_would_call_are_a_bad_reply(reply: bytes) -> None:
+    assert fault(reply + chunk(finish_reason="tool_calls")) is AnswerFault.BAD_REPLY
+
+
+def test_a_function_call_that_is_cut_off_is_not_made() -> None:
+    assert not [event for event in read(TRANSFER) if isinstance(event, Called)]

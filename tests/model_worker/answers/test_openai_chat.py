@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from model_worker.answers.openai_chat import MAX_FAILURES, PAUSE_S, ChatSettings, OpenAiChat
-from model_worker.answers.seam import AnswerFault, AnswerPiece, Answers, ChatMessage
+from model_worker.answers.seam import AnswerFault, AnswerPiece, Answers, ChatMessage, FunctionWanted
 from model_worker.breaker import Breaker
 from tests.model_worker.answers.server import (
     DONE,
@@ -21,6 +21,7 @@ from tests.model_worker.answers.server import (
     Act,
     ChatServer,
     Plan,
+    calls,
     chunk,
     nobody_accepts,
     nobody_listens,
@@ -135,6 +136,19 @@ def test_all_messages_are_sent_in_their_order(server: ChatServer, chat: OpenAiCh
     chat.ask(ANN, messages)
     assert hear(chat, ANN) == {ANN: ("Yes.", None)}
     assert server.requests == [[(message.role, message.content) for message in messages]]
+
+
+def test_a_function_that_is_called_comes_with_the_last_piece(server: ChatServer, chat: OpenAiChat):
+    server.when("bye", calls("hangup", "{}", "Goodbye."))
+    hangup = {"name": "hangup", "description": "End the call.", "parameters": {"type": "object", "properties": {}}}
+    chat.ask(ANN, [BRIEF, ChatMessage("user", "bye")], [hangup])
+    pieces: list[AnswerPiece] = []
+    while not pieces or not pieces[-1].done:
+        pieces += first_words(chat)
+    assert "".join(piece.text for piece in pieces) == "Goodbye."
+    assert [piece.functions for piece in pieces if piece.functions] == [(FunctionWanted("hangup", "{}"),)]
+    assert pieces[-1].functions
+    assert server.functions == [["hangup"]]
 
 
 def test_without_a_key_none_is_sent(open_chats: ExitStack):
