@@ -117,7 +117,8 @@ class TranscriptionsEar(PeerServer):
         turn = next(self._turns, None)
         body = Transcription(text=self._text(asked.pcm)).model_dump_json().encode()
         if isinstance(turn, int):
-            return web.json_response({"error": {"message": "this text is for nobody's log"}}, status=turn)
+            headers = {"Location": "/v1/elsewhere"} if 300 <= turn < 400 else {}
+            return web.json_response({"error": "this text is for nobody's log"}, status=turn, headers=headers)
         if turn is Turn.GARBAGE:
             return web.json_response({"words": 7})
         if turn is Turn.HOLD:

@@ -25,6 +25,7 @@ from wire.ids import CallId
 
 OTHER = CallId("call-2")
 USUAL = Limits()
+PATIENT = Limits(words_s=600.0)  # where it is looked at what ends a request instead
 SHORT_S = 0.05  # where a time-out is what is looked at
 
 
@@ -98,7 +99,7 @@ def test_one_request_of_a_call_is_under_way_at_a_time():
 
 
 def test_the_end_of_an_utterance_takes_the_place_of_an_earlier_request():
-    with TranscriptionsEar(turns=[Turn.HOLD]) as peer, listening(settings(peer.url, "openai")) as listener:
+    with TranscriptionsEar(turns=[Turn.HOLD]) as peer, hearing(peer.url, PATIENT) as listener:
         listener.asr.start(CALL)
         listener.says(said(1.0))
         assert peer.wait_for(lambda: len(peer.asked) == 1)
@@ -111,19 +112,20 @@ def test_the_end_of_an_utterance_takes_the_place_of_an_earlier_request():
 
 
 def test_a_request_for_the_words_so_far_that_fails_is_not_repeated_in_the_utterance():
-    with TranscriptionsEar(turns=[429]) as peer, listening(settings(peer.url, "openai")) as listener:
+    with TranscriptionsEar(turns=[429]) as peer, listening(settings(peer.url, "openai"), CALL, OTHER) as listener:
         listener.asr.start(CALL)
         listener.says(said(1.0))
         listener.poll()
         listener.says(said(2.0, 1))
+        listener.utters(said(0.5, 2), call=OTHER)  # by which time it would have been sent
         listener.asr.finish(CALL)
         heard = listener.final()
     assert (heard.text, heard.fault) == (SENTENCES[0], None)
-    assert [len(asked.pcm) for asked in peer.asked] == [16_000, 48_000]
+    assert [len(asked.pcm) for asked in peer.asked] == [16_000, 8_000, 48_000]
 
 
 def test_a_call_that_cancels_is_told_nothing_and_asks_no_more():
-    with TranscriptionsEar(turns=[Turn.HOLD]) as peer, listening(settings(peer.url, "openai")) as listener:
+    with TranscriptionsEar(turns=[Turn.HOLD]) as peer, hearing(peer.url, PATIENT) as listener:
         listener.asr.start(CALL)
         listener.says(said(0.9))
         listener.asr.finish(CALL)
@@ -150,7 +152,8 @@ def test_an_utterance_that_begins_before_the_words_of_the_last_one_takes_its_pla
 
 
 def test_a_call_that_is_over_is_told_nothing():
-    with TranscriptionsEar(turns=[Turn.HOLD]) as peer, listening(settings(peer.url, "openai"), CALL, OTHER) as listener:
+    with TranscriptionsEar(turns=[Turn.HOLD]) as peer, hearing(peer.url, PATIENT) as listener:
+        listener.asr.open(OTHER, "en")
         listener.asr.start(CALL)
         listener.says(said(0.9))
         listener.asr.finish(CALL)
@@ -166,6 +169,10 @@ def test_an_utterance_without_sound_is_not_sent():
     with TranscriptionsEar() as peer, listening(settings(peer.url, "openai")) as listener:
         heard = listener.utters()
         assert (heard.text, heard.fault) == ("", None)
+        listener.asr.start(CALL)
+        listener.asr.finish(CALL)
+        listener.asr.cancel(CALL)
+        assert listener.asr.poll() == []
     assert peer.asked == []
 
 

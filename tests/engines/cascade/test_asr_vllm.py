@@ -177,6 +177,15 @@ def test_a_server_that_does_not_stop_talking_is_stopped():
     assert VllmTranscription(MODEL).receive(done) == [Failed(SessionFault.GARBAGE)]
 
 
+def test_the_words_so_far_are_of_one_utterance():
+    protocol = VllmTranscription(MODEL)
+    delta = write({"type": "transcription.delta", "delta": "yes"})
+    for _ in range(2):
+        protocol.begin()
+        assert protocol.receive(delta) == [Partial("yes")]
+        protocol.receive(write({"type": "transcription.done", "text": "yes"}))
+
+
 def test_events_of_a_newer_server_are_passed_over():
     protocol = VllmTranscription(MODEL)
     created = '{"type":"session.created","id":"sess-1","created":1,"region":"eu"}'
