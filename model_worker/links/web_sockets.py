@@ -29,7 +29,8 @@ CONNECT_LIMIT_S = 3.0  # of one attempt, there are two: name, TCP, TLS and the u
 RETRY_S = 0.2  # 0.1 to 0.3 s, so that calls whose connections broke together come back one by one
 HEARTBEAT_S = 15.0  # a server that is gone without a word is noticed within a heartbeat and a half
 MAX_FRAME_BYTES = 4 * 1024 * 1024  # half a minute of 24 kHz float sound in base64
-MAX_UNSENT_FRAMES = 64  # 25 s of chunks
+MAX_UNSENT_BYTES = 2 * 1024 * 1024  # 25 s of 16 kHz float sound in base64
+FRAME_COST_BYTES = 64  # of each, beside what it holds
 MAX_FAILURES = 5
 PAUSE_S = 10.0
 CLOSE_LIMIT_S = 2.0
@@ -118,7 +119,7 @@ class _LinkThread(threading.Thread):
         self._chance = chance
         self._closing = asyncio.Event()
         self._tasks: dict[LinkId, asyncio.Task[None]] = {}
-        self._unsent: dict[LinkId, asyncio.Queue[Frame | None]] = {}
+        self._unsent: dict[LinkId, _Unsent] = {}
         self._session: aiohttp.ClientSession  # there before the first link's task, which is begun after _serve's
         self._loop = asyncio.new_event_loop()
 
@@ -135,7 +136,7 @@ class _LinkThread(threading.Thread):
         self.tell(self._closing.set)
 
     def begin(self, link: LinkId, request: Request) -> None:
-        self._unsent[link] = asyncio.Queue()
+        self._unsent[link] = _Unsent()
         task = self._tasks[link] = self._loop.create_task(self._carry(link, request))
         task.add_done_callback(lambda _: self._forget(link))
 
@@ -143,16 +144,14 @@ class _LinkThread(threading.Thread):
         unsent = self._unsent.get(link)
         if unsent is None:
             return
-        if unsent.qsize() >= MAX_UNSENT_FRAMES:
+        if not unsent.put(frame):
             self._tasks[link].cancel()
             self._report(link, Lost(SessionFault.LOST, "the server does not read"))
-            return
-        unsent.put_nowait(frame)
 
     def close(self, link: LinkId) -> None:
         """What was sent before still goes out."""
         if (unsent := self._unsent.get(link)) is not None:
-            unsent.put_nowait(None)
+            unsent.end()
 
     def _forget(self, link: LinkId) -> None:
         del self._tasks[link], self._unsent[link]
@@ -164,7 +163,7 @@ class _LinkThread(threading.Thread):
         ) as self._session:
             await self._closing.wait()
             for unsent in self._unsent.values():
-                unsent.put_nowait(None)
+                unsent.end()
             tasks = list(self._tasks.values())
             if tasks:
                 await asyncio.wait(tasks, timeout=CLOSE_LIMIT_S)
@@ -259,7 +258,37 @@ class _LinkThread(threading.Thread):
                 else:
                     await socket.send_bytes(frame)
             except (aiohttp.ClientError, ConnectionError):
-                return  # the reader tells why
+                await asyncio.wait([reading], timeout=CLOSE_LIMIT_S)  # the reader tells why
+                if not reading.done():
+                    self._report(link, Lost(SessionFault.LOST, "the connection takes nothing any more"))
+                return
+
+
+class _Unsent:
+    """Frames on their way into one connection."""
+
+    def __init__(self) -> None:
+        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._size_bytes = 0
+
+    def put(self, frame: Frame) -> bool:
+        """False when too much is waiting already."""
+        if self._size_bytes > MAX_UNSENT_BYTES:
+            return False
+        self._size_bytes += len(frame) + FRAME_COST_BYTES
+        self._frames.put_nowait(frame)
+        return True
+
+    def end(self) -> None:
+        """Nothing follows."""
+        self._frames.put_nowait(None)
+
+    async def get(self) -> Frame | None:
+        """The next one; None when nothing follows."""
+        frame = await self._frames.get()
+        if frame is not None:
+            self._size_bytes -= len(frame) + FRAME_COST_BYTES
+        return frame
 
 
 class _LinkError(Exception):

@@ -15,7 +15,7 @@ from model_worker.duplex.cascade.asr_link import (
 from model_worker.duplex.cascade.seam import HeardWords
 from model_worker.duplex.remote.effects import Frame, Request, SessionFault
 from model_worker.duplex.remote.seam import LinkEvent, LinkId, Lost, Received
-from model_worker.links.web_sockets import MAX_UNSENT_FRAMES
+from model_worker.links.web_sockets import MAX_UNSENT_BYTES
 from model_worker.seams import Pcm
 from tests.engines.remote.fakes import FakeLinks
 from wire.ids import CallId
@@ -297,7 +297,7 @@ def test_an_utterance_without_end_is_heard_again_without_its_begin(*, prepared: 
     begin, *sound = bench.sent(2)
     assert begin == "begin"
     assert sound == [f"sound {n} {n + 1} {n + 2} {n + 3} {n + 4}" for n in range(5, chunks + 5, 5)]
-    assert len(sound) < MAX_UNSENT_FRAMES / 2
+    assert MAX_UTTERANCE_SAMPLES * 2 * 4 / 3 < MAX_UNSENT_BYTES  # in base64
     bench.says(-1)
     assert bench.sent(2)[-1] == "sound -1"
 

@@ -10,7 +10,7 @@ from aiohttp import WSMsgType, web
 
 from model_worker.duplex.remote.effects import Request, SessionFault
 from model_worker.duplex.remote.seam import Connected, LinkEvent, LinkId, Lost, Received
-from model_worker.links.web_sockets import MAX_FAILURES, MAX_UNSENT_FRAMES, PAUSE_S, WebSocketLinks
+from model_worker.links.web_sockets import MAX_FAILURES, MAX_UNSENT_BYTES, PAUSE_S, WebSocketLinks
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PATIENCE_S = 20.0
@@ -182,7 +182,7 @@ def test_a_server_that_does_not_read_loses_that_link_and_no_other(watch: Watch) 
         other = watch.links.open(Request(kind))
         link = watch.links.open(Request(silent))
         watch.until(lambda told: sum(isinstance(event, Connected) for _, event in told) == 2)
-        for _ in range(200 * MAX_UNSENT_FRAMES):
+        for _ in range(100 * MAX_UNSENT_BYTES // 100_000):
             watch.links.send(link, bytes(100_000))
             watch.told += watch.links.poll()
             if any(of == link and isinstance(event, Lost) for of, event in watch.told):
@@ -190,3 +190,42 @@ def test_a_server_that_does_not_read_loses_that_link_and_no_other(watch: Watch) 
         assert watch.lost(link).fault is SessionFault.LOST
         watch.links.send(other, "still here")
         watch.until(lambda told: (other, Received("still here")) in told)
+
+
+def test_many_small_frames_at_once_are_no_sign_of_a_server_that_does_not_read(watch: Watch) -> None:
+    """Half a minute that a recognizer of 60 ms messages is given once more."""
+    got: list[bytes] = []
+    whole = threading.Event()
+
+    async def keep(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            got.append(message.data)
+            if len(got) == 500:
+                whole.set()
+        return socket
+
+    with server(keep) as url:
+        link = watch.links.open(Request(url))
+        for _ in range(500):
+            watch.links.send(link, bytes(1_920))
+        assert whole.wait(PATIENCE_S)
+        assert watch.links.poll() == [(link, Connected())]
+
+
+def test_a_connection_that_breaks_while_something_is_sent_is_told_of(watch: Watch) -> None:
+    async def reset(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        assert request.transport is not None
+        request.transport.abort()
+        return socket
+
+    with server(reset) as url:
+        for _ in range(20):
+            link = watch.links.open(Request(url))
+            watch.until(lambda told, link=link: (link, Connected()) in told)  # type: ignore[misc]
+            for _ in range(50):
+                watch.links.send(link, bytes(10_000))
+            assert watch.lost(link).fault is SessionFault.LOST
