@@ -68,6 +68,7 @@ class WorkerConfig(BaseSettings):
     )
     answers_model: str = Field(default="", description="name of the chat model there")
     answers_key_file: Path | None = Field(default=None, description="file that holds the key for it, one line")
+    answers_max_tokens: int = Field(default=200, ge=1, description="longest answer; 200 are a minute of speech")
     recognizer_url: str = Field(default="", description="server that writes down what callers say, for the cascade")
     recognizer_flavour: str = Field(default="", description="which protocol it speaks: vllm, funasr or openai")
     recognizer_model: str = Field(default="", description="name of the model there")

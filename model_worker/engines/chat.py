@@ -18,6 +18,7 @@ def chat_settings(config: WorkerConfig) -> ChatSettings | None:
         return ChatSettings(
             base_url=config.answers_url,
             model=config.answers_model,
+            max_tokens=config.answers_max_tokens,
             api_key=read_key(config.answers_key_file, "TWOWIRE_ANSWERS_KEY_FILE"),
         )
     except ValidationError as error:

@@ -13,7 +13,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
-CONTEXT_TOKENS = 4_096
+CONTEXT_TOKENS = 16_384
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}agent:"
 TEXT = (
     "The desk is open from eight in the morning. Which room would you like, and for how many nights?",
