@@ -15,7 +15,7 @@ from model_worker.duplex.cascade.hearing import Hearing, Utterance
 from model_worker.duplex.cascade.patience import same_words, sort_words
 from model_worker.duplex.cascade.phrases import NO_ANSWER, NOT_HEARD, phrase
 from model_worker.duplex.cascade.seam import HeardWords, VoicePiece, VoiceWish
-from model_worker.duplex.cascade.speaker import Speaker
+from model_worker.duplex.cascade.speaker import PartOver, Speaker
 from model_worker.duplex.cascade.talk import Talk
 from model_worker.duplex.cascade.turn import SpokenTurn
 from model_worker.duplex.history import Entry
@@ -49,6 +49,8 @@ class _Answer:
     turn: SpokenTurn
     asked: str = ""
     over: bool = False
+    error: AnswerFault | None = None
+    """Counts once the answer is sure to be wanted: a draft may fail unheard."""
     excused: bool = False
     """The model found no words: what is said instead is not its own."""
     functions: Sequence[FunctionWanted] = ()
@@ -90,11 +92,15 @@ class CascadeCall:
         """The caller has asked, and nothing is under way that will answer."""
         self._questions: deque[str] = deque()  # to be translated
         self._overheard = ""  # said over the agent, and no acknowledgement: a question once the agent has stopped
+        self._murmured = ""  # an acknowledgement: that, if the agent is stopped for it after all
         self._overheard_words = Words.AWAITED
+        self._cut_off = False  # by what the caller is saying, whatever that will turn out to be
+        self._replaced: SpokenTurn | None = None  # ended here; what was given of it may still be heard
         self._keys = ""
         self._keys_age = 0
         self._failures = {"recognizer": 0, "chat model": 0, "voice": 0}
         self.last_index = 0
+        self._ended: list[TurnId] = []  # before all of their words were said; to be told
         self._turn_actions: list[Action] = []  # to be done when all that is said now has been played
         self._news = _News()
         self._fault: SessionLostError | None = None
@@ -102,28 +108,24 @@ class CascadeCall:
             self.talk.add(Entry(line.voice, line.text))
         if brief.greeting is not None and not said:
             self._say(brief.greeting)
-            self._pump()
+        self._pump()
 
     @property
     def at_rest(self) -> bool:
         """Nobody speaks, and nothing is under way."""
         saying = self.speaker.turns or self._answer or self._questions or self._owed
-        return not (saying or self._news or self._keys or self._overheard or self.hearing.busy)
+        return not (saying or self._news or self._ended or self._keys or self._overheard or self.hearing.busy)
 
     def listen(self, given: StepInput) -> None:
         """The next chunk."""
         self.last_index = given.index
-        if self.speaker.follow(given.playback_s):
-            self._answer_overheard()
+        self._follow(given.playback_s)
         self._press(given.dtmf)
-        for text in given.say:
-            self._say_now(text)
-        was_speaking = self.hearing.speaking
+        self._say_now(given.say)
         self.hearing.hear(given.pcm, agent_audible=self.speaker.audible)
-        if self.hearing.speaking and not was_speaking:
-            self._drafts = 0
         self._take_utterance()
         self._draft()
+        self._translate()
         self._pump()
 
     def take_words(self, heard: HeardWords) -> None:
@@ -143,27 +145,25 @@ class CascadeCall:
             return
         answer.turn.add(piece.text)
         if piece.done:
-            answer.over, answer.functions = True, piece.functions
-            if piece.error is None:
-                self._failures["chat model"] = 0
-            else:
-                self._answer_failed(answer, piece.error)
-            answer.turn.finish()
+            answer.over, answer.functions, answer.error = True, piece.functions, piece.error
             if answer.turn is not self.speaker.draft:
                 self._end_answer(answer)
+            elif piece.error is None:
+                answer.turn.finish()
         self._pump()
 
     def take_sound(self, piece: VoicePiece) -> None:
         """A voice has something."""
-        fault = self.speaker.take(piece)
-        if fault is not None:
-            self._count("voice", fault)
-        elif piece.done:
-            self._failures["voice"] = 0
+        self._note_part(self.speaker.take(piece))
         self._pump()
 
     def interrupt(self, turn: TurnId, heard_s: float) -> None:
         """The gateway stopped a turn: what was not heard of it, and all that was to follow it, was never said."""
+        if (replaced := self._replaced) is not None and replaced.turn == turn:
+            self.talk.cut(turn, replaced.heard_text(heard_s))
+            self._replaced = None
+            self._ended = [ended for ended in self._ended if ended != turn]
+            return
         head = self.speaker.head
         if head is None or head.turn != turn or turn == NO_TURN:
             return
@@ -173,6 +173,9 @@ class CascadeCall:
         else:
             self._silence()
         self.hearing.agent_stopped()
+        self._cut_off = self.hearing.busy
+        if not self._overheard:
+            self._overheard, self._murmured = self._murmured, ""
         self._answer_overheard()
         self._translate()
         self._pump()
@@ -190,7 +193,22 @@ class CascadeCall:
         self.speaker.close()
         self.hearing.close()
 
+    def _follow(self, playback_s: tuple[TurnId, float]) -> None:
+        """What was heard by now."""
+        turn, heard_s = playback_s
+        if (replaced := self._replaced) is not None and replaced.turn == turn and replaced.hear(heard_s):
+            self.talk.cut(turn, replaced.heard_text(heard_s))
+        self.speaker.follow(playback_s)
+        if self.speaker.stalled and (head := self.speaker.head) is not None:
+            self._end_head()
+            self._remove(head)
+        self._note_part(self.speaker.wait())
+        if not self.speaker.turns:
+            self._answer_overheard()
+
     def _press(self, keys: str) -> None:
+        if self._brief.mode is not Mode.DIALOG:
+            return
         self._keys_age += 1
         if keys:
             self.hearing.drop()
@@ -198,10 +216,9 @@ class CascadeCall:
             self._keys_age = 0
         if self._keys and (self._keys.endswith("#") or self._keys_age >= KEYS_WAIT_CHUNKS):
             pressed, self._keys = self._keys, ""
-            if self._brief.mode is Mode.DIALOG:
-                self._cut_head()
-                self._silence()
-                self._answer_to(keys_pressed(pressed))
+            self._end_head()
+            self._silence()
+            self._answer_to(keys_pressed(pressed))
 
     def _take_utterance(self) -> None:
         """What the caller said, once its words are final."""
@@ -212,18 +229,24 @@ class CascadeCall:
             self._not_heard(said, said.fault)
             return
         self._failures["recognizer"] = 0
+        self._drafts = 0
+        cut_off, self._cut_off = self._cut_off, False
         if not said.text:
+            if cut_off and self._brief.mode is Mode.DIALOG and not self.speaker.turns:
+                self._excuse(NOT_HEARD)
             return
         self._news.said.append(Said(Voice.CALLER, said.text, said.confidence))
         if said.overheard and self.speaker.audible and self._brief.mode is Mode.DIALOG:
             self._overheard_words = sort_words(said.text, still_speaking=False)
-            if self._overheard_words is not Words.NOTHING:
+            if self._overheard_words is Words.NOTHING:
+                self._murmured = f"{self._murmured} {said.text}".strip()
+            else:
                 self._overheard = f"{self._overheard} {said.text}".strip()
         else:
             self._answer_to(said.text)
 
     def _answer_overheard(self) -> None:
-        words, self._overheard = self._overheard, ""
+        words, self._overheard, self._murmured = self._overheard, "", ""
         if words:
             self._answer_to(words)
 
@@ -247,7 +270,7 @@ class CascadeCall:
     def _judge(self, overlap_s: float) -> Floor | None:
         """Who shall have the floor, where the caller has been sounding over the agent for so long."""
         if overlap_s <= 0.0:
-            self._overheard_words = Words.AWAITED
+            self._overheard_words, self._murmured = Words.AWAITED, ""
             return None
         words = self._overheard_words
         if words is Words.AWAITED and self.hearing.busy:
@@ -297,6 +320,11 @@ class CascadeCall:
     def _end_answer(self, answer: _Answer) -> None:
         """It is whole, and is going to be heard."""
         self._answer = None
+        if answer.error is None:
+            self._failures["chat model"] = 0
+        else:
+            self._answer_failed(answer, answer.error)
+        answer.turn.finish()
         for wanted in answer.functions:
             try:
                 done = meaning(FunctionCall("", wanted.name, wanted.arguments), self._brief)
@@ -308,7 +336,7 @@ class CascadeCall:
         if text and self._brief.into is not None and not answer.excused:
             self._news.translated.append(Translated(text, self._brief.into))
         if not text and not self._turn_actions:
-            self._say(phrase(NO_ANSWER, self._wish.language), spare=True)
+            self._excuse(NO_ANSWER)
         self._translate()
 
     def _answer_failed(self, answer: _Answer, error: AnswerFault) -> None:
@@ -321,10 +349,12 @@ class CascadeCall:
     def _not_heard(self, said: Utterance, fault: SessionFault) -> None:
         if self.speaker.draft is not None:
             self._remove(self.speaker.draft)
+        self._drafts = 0
+        self._cut_off = False
         self._count("recognizer", fault)
         if self._brief.mode is Mode.DIALOG and not said.overheard and not self.speaker.turns:
             self._owed = False
-            self._say(phrase(NOT_HEARD, self._brief.language), spare=True)
+            self._excuse(NOT_HEARD)
 
     def _take_back(self) -> None:
         """The caller goes on: of an answer nothing was heard of yet, nothing is said."""
@@ -360,21 +390,47 @@ class CascadeCall:
         else:
             self.talk.add(Entry(Voice.AGENT, heard_text, head.turn, cut=True))
 
-    def _say(self, text: str, *, spare: bool = False) -> None:
-        turn = SpokenTurn(self._wish, fixed=True, spare=spare)
+    def _end_head(self) -> None:
+        """The open turn ends here by our own will; the gateway plays what it has of it, unless the next one comes."""
+        head = self.speaker.head
+        if head is None or head.turn == NO_TURN:
+            return
+        self._cut_head()
+        self._replaced = head
+        if not head.told_done:
+            self._ended.append(head.turn)
+
+    def _say(self, text: str, *, excuse: bool = False) -> None:
+        if self._brief.mode is Mode.TRANSCRIPTION:
+            return
+        turn = SpokenTurn(self._wish, fixed=not excuse, spare=excuse)
         turn.add(text)
         turn.finish()
         self.speaker.turns.append(turn)
 
-    def _say_now(self, text: str) -> None:
+    def _excuse(self, phrases: dict[str, str]) -> None:
+        self._say(phrase(phrases, self._wish.language), excuse=True)
+
+    def _say_now(self, texts: Sequence[str]) -> None:
         """An operator's words take the floor."""
-        if any(character.isalnum() for character in text):
-            self._cut_head()
-            self._silence()
+        texts = [text for text in texts if any(character.isalnum() for character in text)]
+        if not texts:
+            return
+        self._end_head()
+        self._silence()
+        self._owed = False  # the operator has answered
+        for text in texts:
             self._say(text)
 
     def _pump(self) -> None:
         self.speaker.pump(VoiceWish("", self._wish.language))
+
+    def _note_part(self, over: PartOver | None) -> None:
+        """A voice has said something, or has not."""
+        if over is not None and over.fault is not None:
+            self._count("voice", over.fault)
+        elif over is not None and not over.spare:
+            self._failures["voice"] = 0
 
     def _count(self, part: str, fault: SessionFault) -> None:
         self._failures[part] += 1
@@ -388,8 +444,10 @@ class CascadeCall:
     def _tell(self, index: int, floor: Floor | None, *, decides: bool) -> list[StepOutput]:
         if self._fault is not None:
             return [StepOutput(self.call, index, None, fault=self._fault)]
-        told = self.speaker.tell(held=self.hearing.speaking and self._brief.mode is Mode.DIALOG)
-        if told is not None and told.done is not None and (text := told.done.text.strip()):
+        outputs = [StepOutput(self.call, index, None, turn, turn_done=True) for turn in self._ended]
+        self._ended = []
+        told = self.speaker.tell(held=self.hearing.busy and self._brief.mode is Mode.DIALOG)
+        if told is not None and told.done is not None and (text := told.done.said):
             self._news.said.append(Said(Voice.AGENT, text))
             self.talk.add(Entry(Voice.AGENT, text, told.turn))
         last = not self.speaker.turns or (told is not None and told.done is not None and len(self.speaker.turns) == 1)
@@ -397,21 +455,22 @@ class CascadeCall:
             self._news.actions += self._turn_actions
             self._turn_actions = []
         if not decides and told is None and not self._news:
-            return []
+            return outputs
         news, self._news = self._news, _News()
         head = self.speaker.head
         speaking = head is not None and head.turn != NO_TURN
         return [
+            *outputs,
             StepOutput(
                 self.call,
                 index,
                 None if not decides else DecisionKind.SPEAK if speaking else DecisionKind.LISTEN,
-                NO_TURN if told is None else told.turn,
+                told.turn if told is not None else head.turn if head is not None else NO_TURN,
                 () if told is None else told.speech,
                 turn_done=told is not None and told.done is not None,
                 said=news.said,
                 translated=news.translated,
                 actions=news.actions,
                 floor=floor,
-            )
+            ),
         ]

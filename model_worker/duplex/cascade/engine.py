@@ -29,6 +29,7 @@ CHUNK_MS = 400
 INPUT_RATE_HZ = 16_000
 CHUNK_SAMPLES = INPUT_RATE_HZ * CHUNK_MS // 1_000
 MEMORY_LINES = 40
+MAX_SNAPSHOT_BYTES = 48 * 1024  # of 64 KiB that one may take (``Engine.snapshot``), of which the worker needs some
 VERSION = 1
 MAX_ROUNDS = 8  # of parts that answer at once; who has more to tell is asked again in the next step
 LICENCE_NOTE = "the servers' models have licences of their own; espeak-ng is GPL-3 and runs in a process of its own"
@@ -109,7 +110,9 @@ class CascadeEngine:
         if served is None or not served.at_rest:
             return None
         said = [(entry.voice, entry.text) for entry in served.talk.history.last(MEMORY_LINES)]
-        return msgspec.json.encode(_Saved(VERSION, int(served.speaker.newest_turn), said))
+        while len(state := msgspec.json.encode(_Saved(VERSION, served.speaker.newest_turn, said))) > MAX_SNAPSHOT_BYTES:
+            del said[0]
+        return state
 
     def restore(self, call: CallId, spec: CallSpec, state: bytes) -> OverlapRules:
         """As ``open``, of a call that goes on. Raises UnknownAgentError and BadSnapshotError."""

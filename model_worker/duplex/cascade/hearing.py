@@ -50,8 +50,12 @@ class Hearing:
         self._endpointer = Endpointer(POLICY)
         self._held = _EMPTY
         self._recent: deque[bool] = deque(maxlen=round(10 / _FRAME_S))  # of the last frames, which were speech
+        self._language = language
         self._recording = False
         self._over_agent = False
+        self._awaited_over_agent = False  # of the utterance whose result is awaited
+        self._meanwhile = False  # an utterance began while the result of the one before was awaited
+        self._missed = False  # and ended
         self._dropped = False  # what is being said does not count
         self._waited_chunks = 0
         self._result: Utterance | None = None
@@ -65,7 +69,7 @@ class Hearing:
     @property
     def busy(self) -> bool:
         """The caller has the floor, or has just had it."""
-        return self.speaking or self.awaiting
+        return self.speaking or self.awaiting or self._missed
 
     @property
     def pausing(self) -> bool:
@@ -78,8 +82,10 @@ class Hearing:
             self._waited_chunks += 1
             if self._waited_chunks >= RESULT_DEADLINE_CHUNKS and self._result is None:
                 self._give_up()
-        elif self.speaking and not self._recording and not self._dropped:
+        elif self._missed or (self.speaking and not self._recording and not self._dropped):
             self._begin()  # the caller spoke on before the result was there
+            if not self.speaking:
+                self._finish()
         taken = 0
         for count, probability in enumerate(self._vad.push(pcm), 1):
             kind = self._push(probability)
@@ -95,7 +101,7 @@ class Hearing:
 
     def agent_stopped(self) -> None:
         """The agent was cut off for what is said, or was just said: it counts."""
-        self._over_agent = False
+        self._over_agent = self._awaited_over_agent = False
 
     def deliver(self, heard: HeardWords) -> None:
         """The recognizer has something of this call."""
@@ -105,10 +111,11 @@ class Hearing:
             if self._recording:
                 self._recording = False
                 self._dropped = True  # the rest of it would be half a sentence
+                self._awaited_over_agent = self._over_agent
             self.awaiting = True
-            self._result = Utterance(self.words, self._over_agent, None, heard.fault)
+            self._result = Utterance(self.words, self._awaited_over_agent, None, heard.fault)
         elif self.awaiting and heard.final:
-            self._result = Utterance(heard.text.strip(), self._over_agent, heard.confidence)
+            self._result = Utterance(heard.text.strip(), self._awaited_over_agent, heard.confidence)
         else:
             self.words = heard.text
 
@@ -125,7 +132,7 @@ class Hearing:
         """What is being said does not matter any more."""
         if self._recording or self.awaiting:
             self._asr.cancel(self._call)
-        self._recording = self.awaiting = False
+        self._recording = self.awaiting = self._meanwhile = self._missed = False
         self._result = None
         self.words = ""
         self._dropped = self.speaking
@@ -146,39 +153,51 @@ class Hearing:
     def _push(self, probability: float) -> EdgeKind | None:
         edge = self._endpointer.push(probability)
         self._recent.append(self._endpointer.in_speech)
-        if edge is None and self.speaking and self._endpointer.quiet_frames >= needed_quiet_frames(self.words):
+        words = self.words if self._recording else ""  # others are of the utterance before
+        needed = needed_quiet_frames(words, self._language)
+        if edge is None and self.speaking and self._endpointer.quiet_frames >= needed:
             edge = self._endpointer.end()
         return None if edge is None else edge.kind
 
     def _turn_over(self, kind: EdgeKind) -> None:
         if kind is EdgeKind.ONSET:
             self._dropped = False
-            if not self.awaiting:
+            if self.awaiting:
+                self._meanwhile = True
+            else:
                 self._begin()
+        elif self._recording and kind is EdgeKind.END:
+            self._finish()
         elif self._recording:
             self._recording = False
-            if kind is EdgeKind.END:
-                self._asr.finish(self._call)
-                self.awaiting = True
-                self._waited_chunks = 0
-            else:
-                self._asr.cancel(self._call)
-                self.words = ""
+            self._asr.cancel(self._call)
+            self.words = ""
+        elif self._meanwhile:
+            self._missed = self._missed or kind is EdgeKind.END
+            self._meanwhile = self._missed
 
     def _begin(self) -> None:
         self.words = ""
         self._asr.start(self._call)
         self._asr.feed(self._call, self._held)
         self._recording = True
+        self._meanwhile = self._missed = False
+
+    def _finish(self) -> None:
+        self._asr.finish(self._call)
+        self._recording = False
+        self.awaiting = True
+        self._awaited_over_agent = self._over_agent
+        self._waited_chunks = 0
 
     def _take(self, pcm: Pcm) -> None:
         if self._recording:
             self._asr.feed(self._call, pcm)
-        keep = MAX_HELD_SAMPLES if self.awaiting and self.speaking else PRE_ROLL_SAMPLES
+        keep = MAX_HELD_SAMPLES if self._meanwhile else PRE_ROLL_SAMPLES
         self._held = np.concatenate((self._held, pcm))[-keep:]
 
     def _give_up(self) -> None:
         """The recognizer is late: what it has told so far is what was said, if it has told anything."""
         self._asr.cancel(self._call)
         fault = None if self.words.strip() else SessionFault.TOO_SLOW
-        self._result = Utterance(self.words.strip(), self._over_agent, None, fault)
+        self._result = Utterance(self.words.strip(), self._awaited_over_agent, None, fault)

@@ -1,4 +1,4 @@
-"""What the agent says in one call: turns in a row, each given to a voice part by part, and to the gateway as it is due."""
+"""What the agent says in one call: turns in a row, each given to a voice part by part, and to the gateway when due."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from model_worker.seams import Speech
 from wire.ids import NO_TURN, CallId, TurnId
 
 STALLED_CHUNKS = 15  # 6 s: a turn of which nothing more is heard for so long was lost on the way
+LATE_CHUNKS = 10  # 4 s without a sound of a part that a voice was asked for: the line is dead to the caller by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,14 @@ class Told:
     """It is over with this."""
 
 
+@dataclass(frozen=True, slots=True)
+class PartOver:
+    """A voice has said a part, or ``fault`` tells why not all of it."""
+
+    spare: bool
+    fault: SessionFault | None = None
+
+
 @dataclass(slots=True)
 class _Part:
     """What a voice is saying."""
@@ -30,6 +39,8 @@ class _Part:
     turn: SpokenTurn
     number: int
     spare: bool
+    waited_chunks: int = 0
+    """Since its last sound."""
 
 
 class Speaker:
@@ -57,23 +68,39 @@ class Speaker:
         """The caller hears the agent, or is about to."""
         return bool(self.turns) and not self.turns[0].silent
 
-    def follow(self, playback_s: tuple[TurnId, float]) -> bool:
-        """Note what was heard by the end of a chunk; whether the last turn is over with that."""
+    @property
+    def stalled(self) -> bool:
+        """What was given of the head is not being played: the gateway has no such turn."""
+        return self._unheard_chunks >= STALLED_CHUNKS
+
+    def follow(self, playback_s: tuple[TurnId, float]) -> None:
+        """Note what was heard by the end of a chunk; a turn that was heard to its end is over."""
         head = self.head
         if head is None:
-            return False
+            return
         turn, heard_s = playback_s
         heard_more = head.turn == turn and turn != NO_TURN and head.hear(heard_s)
-        self._unheard_chunks = 0 if heard_more or head.silent else self._unheard_chunks + 1
-        if head.told_done and (head.played or self._unheard_chunks >= STALLED_CHUNKS):
+        self._unheard_chunks = 0 if heard_more or head.all_heard else self._unheard_chunks + 1
+        if head.told_done and head.played:
             self.turns.popleft()
             self._unheard_chunks = 0
-            return not self.turns
-        return False
+
+    def wait(self) -> PartOver | None:
+        """One more chunk; a part of which nothing came for too long has failed, and the spare voice says it."""
+        part = self._part
+        if part is None or part.spare:
+            return None
+        part.waited_chunks += 1
+        if part.waited_chunks < LATE_CHUNKS:
+            return None
+        self._tts.cancel(self._call)
+        return self._part_over(part, SessionFault.TOO_SLOW)
 
     def remove(self, turn: SpokenTurn) -> None:
         """Say no more of it."""
         turn.cut()
+        if turn is self.head:
+            self._unheard_chunks = 0
         self.turns = deque(other for other in self.turns if other is not turn)
         if self.draft is turn:
             self.draft = None
@@ -100,23 +127,14 @@ class Speaker:
                     self._tts.ask(self._call, self._parts, text, turn.wish)
                 return
 
-    def take(self, piece: VoicePiece) -> SessionFault | None:
-        """A voice has something; returns why it failed, if it did. What it has not said the spare voice says."""
+    def take(self, piece: VoicePiece) -> PartOver | None:
+        """A voice has something. What it has not said, where it failed, the spare voice says."""
         part = self._part
         if part is None or piece.part != part.number:
             return None
+        part.waited_chunks = 0
         part.turn.sound(piece.pcm, piece.words, exact_words=piece.exact_words)
-        if not piece.done:
-            return None
-        self._part = None
-        if piece.fault is None:
-            part.turn.part_over()
-        elif part.spare:
-            part.turn.cut()  # nobody is left who could say it
-        else:
-            part.turn.part_failed()
-            part.turn.spare = True
-        return piece.fault
+        return self._part_over(part, piece.fault) if piece.done else None
 
     def tell(self, *, held: bool) -> Told | None:
         """What there is to say now; nothing of a turn that has not begun while it is ``held``."""
@@ -138,6 +156,17 @@ class Speaker:
     def close(self) -> None:
         self._tts.cancel(self._call)
         self._spare.cancel(self._call)
+
+    def _part_over(self, part: _Part, fault: SessionFault | None) -> PartOver:
+        self._part = None
+        if fault is None:
+            part.turn.part_over()
+        elif part.spare:
+            part.turn.cut()  # nobody is left who could say it
+        else:
+            part.turn.part_failed()
+            part.turn.spare = True
+        return PartOver(part.spare, fault)
 
     def _in_order(self) -> Iterator[SpokenTurn]:
         yield from self.turns

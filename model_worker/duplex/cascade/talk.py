@@ -14,6 +14,7 @@ from wire.messages import Voice
 
 MAX_CHARS = 8_000  # about 2 000 tokens: ten minutes of talk
 KEPT_CHARS = 4_000
+_NO_LIMIT_CHARS = 10 * MAX_CHARS  # the begin is moved here, by the half, and not line by line
 
 
 class Talk:
@@ -39,7 +40,7 @@ class Talk:
 
     def question(self, instructions: str, words: str = "") -> list[ChatMessage]:
         """What the chat model is to answer: all so far, and ``words`` of the caller that are not in it yet."""
-        return build_messages(instructions, self._told(), words) if words else _asked(instructions, self._told())
+        return _asked(instructions, [*self._told(), (Voice.CALLER, words)] if words else self._told())
 
     def _told(self) -> list[tuple[Voice, str]]:
         return [(line.voice, line.text) for line in self._lines if line.text.strip()]
@@ -52,5 +53,5 @@ class Talk:
 def _asked(instructions: str, lines: Sequence[tuple[Voice, str]]) -> list[ChatMessage]:
     """The caller's last words stand at the end of ``lines``."""
     if not lines or lines[-1][0] is not Voice.CALLER:
-        return build_messages(instructions, lines)
-    return build_messages(instructions, lines[:-1], lines[-1][1])
+        return build_messages(instructions, lines, limit_chars=_NO_LIMIT_CHARS)
+    return build_messages(instructions, lines[:-1], lines[-1][1], _NO_LIMIT_CHARS)

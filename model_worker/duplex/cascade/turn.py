@@ -1,7 +1,7 @@
 """One turn of the agent: words as the model finds them, sound as the voice makes it, no more of either than is due.
 
-The voice is given a sentence at a time, the next one when most of the sound before it was heard: a barge-in throws little
-away, and which words were heard is known.
+The voice is given a sentence at a time, the next one when most of the sound before it was heard: a barge-in throws
+little away, and which words were heard is known.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ def _as_it_is(part: Rendered | str) -> Rendered:
 
 
 class SpokenTurn:
-    """``add`` words until ``finish``; ``next_part`` tells what is to be spoken, ``sound`` and ``part_over`` bring it."""
+    """``add`` words until ``finish``; ``next_part`` tells what is to be said, ``sound`` and ``part_over`` bring it."""
 
     def __init__(self, wish: VoiceWish, *, fixed: bool = False, spare: bool = False) -> None:
         self.wish = wish
@@ -50,8 +50,10 @@ class SpokenTurn:
         self._part_start = 0
         self._part_words: list[Word] = []  # starts are samples of the turn
         self._words: list[Word] = []  # of the parts before
+        self._part_placed = False  # the voice told where its words are
         self._told_words = 0
         self._exact_until = 0  # words so far whose place the voice told
+        self._cut = False
 
     @property
     def silent(self) -> bool:
@@ -71,6 +73,16 @@ class SpokenTurn:
     def heard_s(self) -> float:
         return self._voice.heard_s
 
+    @property
+    def all_heard(self) -> bool:
+        """The caller is waiting for more of it, or for nothing more."""
+        return self._voice.heard_samples >= self._voice.generated_samples
+
+    @property
+    def said(self) -> str:
+        """Its words, as far as they were given to the gateway."""
+        return self.heard_text(self._voice.generated_s)
+
     def add(self, text: str) -> None:
         """More words, cut anywhere."""
         if self.finished:
@@ -88,6 +100,7 @@ class SpokenTurn:
 
     def cut(self) -> None:
         """No more words and no more sound; what was not given to the gateway yet is not said."""
+        self._cut = self._cut or not self._voice.done
         self.finished = True
         self._parts.clear()
         self._part = ""
@@ -100,6 +113,7 @@ class SpokenTurn:
             return None
         self._part = self._parts.popleft()
         self._part_start = self._samples
+        self._part_placed = False
         self._part_words = [
             Word(word.text, self._part_start + word.start_samples)
             for word in place_words(self._part, (), round(len(self._part) * CHARACTER_S * OUTPUT_RATE_HZ))
@@ -108,24 +122,34 @@ class SpokenTurn:
 
     def sound(self, pcm: Pcm, words: Sequence[Word] = (), *, exact_words: bool = False) -> None:
         """Sound of the part; ``words`` of all of it, where the voice tells them, starts in samples of the part."""
-        if not self._part or self._samples > MAX_SOUND_S * OUTPUT_RATE_HZ:
+        if not self._part:
+            return
+        if self._samples > MAX_SOUND_S * OUTPUT_RATE_HZ:
+            self.cut()
             return
         if words:
-            self._part_words = [Word(word.text, self._part_start + word.start_samples) for word in words]
-            if exact_words and len(self._words) == self._exact_until:
+            starts = np.maximum.accumulate([max(word.start_samples, 0) for word in words])
+            self._part_words = [
+                Word(word.text, self._part_start + int(start)) for word, start in zip(words, starts, strict=True)
+            ]
+            if exact_words and len(self._words) == self._exact_until and not self._part_placed:
                 self._exact_until += len(words)
+            self._part_placed = self._part_placed or exact_words
         if len(pcm):
             self._samples += len(pcm)
             self._voice.play(Rendered(pcm, ()))
 
     def part_over(self) -> None:
         """The voice has said the part."""
+        if not self._part:
+            return
         samples = self._samples - self._part_start
-        if len(self._words) >= self._exact_until:
+        if not self._part_placed:
             self._part_words = [
                 Word(word.text, self._part_start + word.start_samples) for word in place_words(self._part, (), samples)
             ]
-        self._words += self._part_words
+        # What a voice places behind its own sound would stand behind words of the next part.
+        self._words += [Word(word.text, min(word.start_samples, self._samples)) for word in self._part_words]
         self._part, self._part_words = "", []
         self._end_voice()
 
@@ -134,6 +158,7 @@ class SpokenTurn:
         begun = [word for word in self._part_words if word.start_samples < self._samples]
         rest = self._part_words[len(begun) :]
         self._words += begun
+        self._exact_until = min(self._exact_until, len(self._words))
         if rest:
             self._parts.appendleft(" ".join(word.text for word in rest))
         self._part, self._part_words = "", []
@@ -155,15 +180,15 @@ class SpokenTurn:
             starts = [min(max(word.start_samples - start_samples, 0), len(piece.pcm)) for word in words]
             text = " ".join(word.text for word in words)
             speech.append(Speech(piece.pcm, text, tuple(starts) if exact else ()))
-        if self._voice.done and (late := self._words_before(None)):
+        if self._voice.done and not self._cut and (late := self._words_before(None)):
             speech.append(Speech(np.empty(0, np.int16), " ".join(word.text for word in late)))
         return speech
 
     def heard_text(self, heard_s: float) -> str:
         """The words that began before ``heard_s`` seconds of the turn, as far as can be told."""
-        if self._voice.done and heard_s >= self._voice.generated_s:
+        if self._voice.done and not self._cut and heard_s >= self._voice.generated_s:
             return self.text.strip()
-        heard_samples = round(heard_s * OUTPUT_RATE_HZ)
+        heard_samples = min(round(heard_s * OUTPUT_RATE_HZ), self._voice.generated_samples)
         words = [*self._words, *self._part_words]
         return " ".join(word.text for word in words if word.start_samples < heard_samples)
 
