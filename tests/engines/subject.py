@@ -3,17 +3,36 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
 from model_worker.dialog.brief import Brief
 from model_worker.seams import Engine, Pcm
+from tests.speech import jfk_ulaw
+from wire.audio import g711
+from wire.audio.codecs import Codec
+from wire.audio.resample import Resampler
 
 
 def line_noise(index: int, samples: int) -> Pcm:
     """What a line without a speaker sounds like, int16."""
     return np.random.default_rng(index).integers(-8, 8, samples).astype(np.int16)
+
+
+@cache
+def _speech(rate_hz: int) -> Pcm:
+    narrow = g711.decode(Codec.PCMU, np.frombuffer(jfk_ulaw(), np.uint8))
+    resampler = Resampler(8_000, rate_hz)
+    return np.concatenate((resampler.push(narrow), resampler.flush()))
+
+
+def speaker(index: int, samples: int) -> Pcm:
+    """Real speech, over and over."""
+    sound = _speech(samples * 1_000 // 400)
+    at = index * samples % (len(sound) - samples)
+    return sound[at : at + samples]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "OMP_NUM_THREADS": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "0",
 }
 
 
@@ -57,19 +58,40 @@ def serving(model: Path, log: Path, context_tokens: int) -> Iterator[VllmServer]
     """Start the server on a free port, wait until it answers, and end it and its children afterwards."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
-    # Callers are served on the same few cores, and theirs is the clock that runs.
-    command = ["nice", "-n", "10", sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    command = ["taskset", "--cpu-list", "0", sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(model), "--served-model-name", MODEL, "--load-format", "dummy"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", str(context_tokens)]
     command += ["--enforce-eager", "--dtype", "float32"]  # without Triton for CPUs there is nothing to compile
     environment = os.environ | ENVIRONMENT | {"VLLM_CACHE_ROOT": str(log.parent / "vllm-cache")}
-    with log.open("wb") as output:
+    with _other_cores(), log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+        try:
+            _await_health(process, port, log)
+            yield VllmServer(f"http://127.0.0.1:{port}/v1", process)
+        finally:
+            _end(process)
+
+
+@contextmanager
+def _other_cores() -> Iterator[None]:
+    """Keep out of the server's core.
+
+    Its processes spin on sched_yield while they wait for each other, and on Linux 6.18 that has starved whoever shared
+    a core with them for seconds.
+    """
+    before = os.sched_getaffinity(0)
+    others = before - {0} or before
+    _move(others)
     try:
-        _await_health(process, port, log)
-        yield VllmServer(f"http://127.0.0.1:{port}/v1", process)
+        yield
     finally:
-        _end(process)
+        _move(before)
+
+
+def _move(cores: set[int]) -> None:
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cores)
 
 
 def _await_health(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

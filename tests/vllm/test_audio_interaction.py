@@ -17,7 +17,7 @@ from model_worker.duplex.audio_interaction.policy import Policy
 from model_worker.duplex.audio_interaction.random_weights import random_model
 from model_worker.seams import BadSnapshotError, CallSpec, EngineLostError, Pcm, StepInput, StepOutput
 from tests.engines.conformance.line import Host
-from tests.engines.conformance.local import FRONT_DESK, nobody, speaker
+from tests.engines.conformance.local import FRONT_DESK, nobody
 from tests.engines.conformance.test_local import (  # noqa: F401 - asked of this engine too, by our ``host``
     test_a_call_may_end_in_any_state_and_others_go_on,
     test_a_snapshot_of_something_else_is_refused,
@@ -27,7 +27,7 @@ from tests.engines.conformance.test_local import (  # noqa: F401 - asked of this
     test_many_callers_share_its_steps,
     test_what_one_caller_sends_wrong_costs_no_other,
 )
-from tests.engines.subject import Subject
+from tests.engines.subject import Subject, speaker
 from tests.model_worker.audio_interaction.fakes import render
 from tests.model_worker.audio_interaction.reference import close
 from tests.speech import jfk_ulaw

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 
-import numpy as np
 from pydantic import SecretStr
 
 from model_worker.answers.openai_chat import ChatSettings, OpenAiChat
@@ -20,20 +19,16 @@ from model_worker.duplex.cascade import build as cascade
 from model_worker.duplex.cascade.settings import PartSettings
 from model_worker.engines.cards import build_engine
 from model_worker.links.web_sockets import WebSocketLinks
-from model_worker.seams import Engine, Pcm
+from model_worker.seams import Engine
 from model_worker.tts.espeak import EspeakTts
 from model_worker.vad.silero import SileroVad
-from tests.engines.subject import Script, Subject
+from tests.engines.subject import Script, Subject, speaker
 from tests.model_worker.answers.server import KEY as CHAT_KEY
 from tests.model_worker.answers.server import MODEL as CHAT_MODEL
 from tests.model_worker.audio_interaction.fakes import render
 from tests.peers.base import KEY
 from tests.peers.cascade import CascadePeer
 from tests.peers.transcription import MODEL as EAR_MODEL
-from tests.speech import jfk_ulaw
-from wire.audio import g711
-from wire.audio.codecs import Codec
-from wire.audio.resample import Resampler
 
 TALKER = Brief(name="talker", engine="cascade", instructions="Answer in a few words.")
 Built = tuple[Engine, Callable[[], None]]
@@ -57,20 +52,6 @@ class Nobody:
 @contextmanager
 def nobody(script: Script) -> Iterator[Nobody]:
     yield Nobody()
-
-
-@cache
-def _speech(rate_hz: int) -> Pcm:
-    narrow = g711.decode(Codec.PCMU, np.frombuffer(jfk_ulaw(), np.uint8))
-    resampler = Resampler(8_000, rate_hz)
-    return np.concatenate((resampler.push(narrow), resampler.flush()))
-
-
-def speaker(index: int, samples: int) -> Pcm:
-    """Real speech, over and over."""
-    sound = _speech(samples * 1_000 // 400)
-    at = index * samples % (len(sound) - samples)
-    return sound[at : at + samples]
 
 
 def _from_settings(name: str) -> Callable[[str, Mapping[str, Brief]], Built]:

@@ -13,8 +13,8 @@ from model_worker.duplex.remote.call import SessionLostError
 from model_worker.duplex.remote.effects import SessionFault
 from model_worker.seams import Action, Pcm
 from tests.engines.conformance.line import Caller, Host
-from tests.engines.conformance.local import TALKER, build_cascade, speaker
-from tests.engines.subject import Reply, Script, Subject, line_noise
+from tests.engines.conformance.local import TALKER, build_cascade
+from tests.engines.subject import Reply, Script, Subject, line_noise, speaker
 from tests.model_worker.answers.server import ANYTHING, DONE, FIRST, Act, Plan, calls, says, words
 from tests.peers.cascade import CascadePeer
 from tests.peers.transcription import SENTENCES, Fate
