@@ -32,9 +32,9 @@ class CascadePeer:
 
     def __init__(
         self,
-        script: Script = Script(),
+        script: Script = Script(),  # noqa: B008  # frozen
         sentences: Sequence[str] = SENTENCES,
-        fates: Sequence[Fate | None] = (),  # noqa: B008  # frozen
+        fates: Sequence[Fate | None] = (),
     ) -> None:
         self.script = script
         self.ear = VllmEar(Script(replies=(), full=script.full, refuses_key=script.refuses_key), sentences, fates)

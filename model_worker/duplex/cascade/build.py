@@ -12,6 +12,9 @@ from model_worker.duplex.cascade.engine import CascadeEngine
 from model_worker.duplex.cascade.local_voice import LocalVoice
 from model_worker.duplex.cascade.seam import StreamingAsr, StreamingTts
 from model_worker.duplex.cascade.settings import PartSettings
+from model_worker.duplex.cascade.tts_requests import RequestedTts
+from model_worker.duplex.cascade.tts_speech import SpeechServer
+from model_worker.duplex.cascade.tts_wyoming import WyomingServer
 from model_worker.duplex.remote.seam import Links
 from model_worker.seams import Tts, Vad
 
@@ -61,7 +64,7 @@ def build(
 
 def make_asr(settings: PartSettings, links: Links) -> tuple[StreamingAsr, Callable[[], None]]:
     """A recognizer, and how to let go of it, which ends ``links`` too. Raises ValueError."""
-    match settings.flavour or "vllm":
+    match settings.flavour or ("openai" if settings.url.startswith("http") else "vllm"):
         case "vllm":
             settings.expect_scheme("ws", "wss")
             if not settings.model:
@@ -89,4 +92,10 @@ def make_asr(settings: PartSettings, links: Links) -> tuple[StreamingAsr, Callab
 
 def make_tts(settings: PartSettings) -> StreamingTts:
     """A voice on a server. Raises ValueError."""
-    raise ValueError(f"no voice {settings.flavour!r}")
+    match settings.flavour or ("wyoming" if settings.url.startswith("tcp:") else "speech"):
+        case "speech":
+            return RequestedTts(SpeechServer(settings))
+        case "wyoming":
+            return RequestedTts(WyomingServer(settings))
+        case other:
+            raise ValueError(f"no voice {other!r}; choose speech or wyoming")
