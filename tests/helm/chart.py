@@ -21,10 +21,11 @@ def values_of(name: str) -> Values:
 
 
 def changed(values: Values, path: str, value: object) -> Values:
-    """A copy of ``values`` with one of them replaced; ``path`` like ``gateway.sip.enabled``."""
+    """A copy of ``values`` with one of them replaced, or taken out by None; ``path`` like ``gateway.sip.enabled``."""
     first, _, rest = path.partition(".")
-    inner = values.get(first) or {}
-    return values | {first: changed(inner, rest, value) if rest else value}
+    if rest:
+        value = changed(values.get(first) or {}, rest, value)
+    return {key: each for key, each in (values | {first: value}).items() if each is not None}
 
 
 def render(values: Values, chart: Path = CHART) -> dict[str, str]:

@@ -6,7 +6,7 @@ import sys
 HOST, PORT = sys.argv[1], int(sys.argv[2])
 
 
-def asked(method, path):
+def asked(method: str, path: str) -> int:
     connection = http.client.HTTPConnection(HOST, PORT, timeout=10)
     connection.request(method, path, headers={"Content-Type": "application/x-www-form-urlencoded"})
     answer = connection.getresponse()

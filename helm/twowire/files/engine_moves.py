@@ -6,7 +6,7 @@ import sys
 PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 9464
 
 
-def asked(path):
+def asked(path: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=3)
     connection.request("GET", path)
     answer = connection.getresponse()
