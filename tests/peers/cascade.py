@@ -1,4 +1,4 @@
-"""The servers of a cascade as one peer: a recognizer (vLLM's protocol) and a chat model; the voice is espeak-ng here.
+"""The servers of a cascade as one peer: a recognizer (vLLM's protocol), a chat model and, where it is wanted, a voice.
 
 ``Script.replies``: the answers of the chat model, one after the other, whenever it is asked; their times do not count,
 since it is asked when the caller has said something.
@@ -12,6 +12,7 @@ from typing import Any, Self
 from tests.engines.subject import Script
 from tests.model_worker.answers.server import ANYTHING, ChatServer, Plan, says
 from tests.model_worker.answers.server import KEY as CHAT_KEY
+from tests.peers.speech import SpeechPeer, Turn
 from tests.peers.transcription import SENTENCES, Fate, VllmEar
 
 
@@ -28,27 +29,29 @@ class Chat(ChatServer):
 
 
 class CascadePeer:
-    """Use it as a context. ``sessions``: the recognizer's. ``chat``: the other server."""
+    """Use it as a context. ``sessions``: the recognizer's. ``voice``: what becomes of the first parts it shall say."""
 
     def __init__(
         self,
         script: Script = Script(),  # noqa: B008  # frozen
         sentences: Sequence[str] = SENTENCES,
         fates: Sequence[Fate | None] = (),
+        voice: Sequence[Turn | int | None] | None = None,
     ) -> None:
         self.script = script
         self.ear = VllmEar(Script(replies=(), full=script.full, refuses_key=script.refuses_key), sentences, fates)
         self.chat = Chat()
+        self.mouth = None if voice is None else SpeechPeer(turns=voice)
         self._exits = ExitStack()
 
     @property
     def url(self) -> str:
-        """Both: the recognizer's, a blank, the chat model's."""
-        return f"{self.ear.url} {self.chat.base_url}"
+        """All of them, with blanks between: the recognizer's, the chat model's, the voice's."""
+        return " ".join([self.ear.url, self.chat.base_url, *([self.mouth.url] if self.mouth else [])])
 
     @property
     def faults(self) -> Sequence[str]:
-        return [*self.ear.faults, *self.chat.violations]
+        return [*self.ear.faults, *self.chat.violations, *(self.mouth.faults if self.mouth else [])]
 
     @property
     def sessions(self) -> Sequence[Any]:
@@ -65,6 +68,8 @@ class CascadePeer:
         with ExitStack() as exits:
             exits.enter_context(self.ear)
             exits.enter_context(self.chat)
+            if self.mouth is not None:
+                exits.enter_context(self.mouth)
             self._exits = exits.pop_all()
         return self
 

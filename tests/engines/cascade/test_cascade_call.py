@@ -541,6 +541,20 @@ def test_a_voice_that_hangs_is_replaced():
     assert bench.tts.cancelled == [1]
 
 
+def test_of_an_answer_that_no_voice_could_say_to_its_end_the_rest_was_not_said():
+    bench = Bench()
+    bench.tts.by_hand = bench.spare.fails = True
+    bench.asks("how much is it")
+    bench.is_answered("aaaa bbbb cccc dddd.")
+    bench.tts.says(0.4, done=False)
+    bench.goes_on()
+    bench.tts.says(0.0, fault=SessionFault.LOST)
+    bench.goes_on()
+    assert bench.complete
+    assert bench.said[-1] == Said(Voice.AGENT, "aaaa bbbb")
+    assert bench.history[-1] == ("agent", "aaaa bbbb", False)
+
+
 def test_a_call_that_no_voice_can_speak_in_is_lost():
     bench = Bench()
     bench.tts.fails = bench.spare.fails = True
@@ -681,6 +695,16 @@ def test_keys_end_what_the_agent_says():
     assert bench.text_of(1) == "one two three four five six seven eight", "no more than was given before"
 
 
+def test_what_the_gateway_says_was_heard_of_a_turn_that_was_replaced_counts():
+    bench = speaking()
+    bench.hears(QUIET, dtmf="1#")
+    assert bench.history[1] == ("agent", "one two", True)
+    bench.engine.interrupt(CALL, bench.turn, 1.0)
+    assert bench.history[1] == ("agent", "one two three four", True)
+    bench.is_answered("Thank you.")
+    assert bench.text_of(2) == "Thank you.", "what replaces it is not stopped with it"
+
+
 def test_the_sound_of_keys_is_no_speech():
     bench = Bench()
     bench.hears("####")
@@ -709,6 +733,31 @@ def test_an_operators_words_take_the_floor():
         ("agent", "Twelve euros.", False),
     ]
     assert len(bench.answers.asked) == 1, "the operator has answered"
+
+
+def test_what_an_operator_has_answered_is_not_answered_again():
+    bench = Bench()
+    bench.asks("how much is it")
+    bench.hears("####")
+    bench.reads("uh")
+    assert bench.answers.cancelled == 1
+    bench.hears(QUIET, say=["Twelve euros."])
+    bench.hears(QUIET * 3)
+    bench.reads("", final=True)
+    bench.hears(QUIET * 3)
+    assert bench.text_of(1) == "Twelve euros."
+    assert not bench.answers.under_way
+    assert bench.engine.snapshot(CALL) is not None
+
+
+def test_what_stopped_the_agent_is_answered_even_over_an_operator():
+    bench = speaking()
+    bench.hears("########")
+    bench.barges_in()
+    bench.hears("........", say=["one two three four five six."])
+    bench.reads("and for two", final=True)
+    assert bench.playing
+    assert bench.answers.question == "and for two"
 
 
 def test_an_operators_words_are_said_over_the_caller():

@@ -266,5 +266,6 @@ def test_any_split_of_the_sound_gives_the_recognizer_the_same(sizes: list[int]):
     ends = [end for end in accumulate([*sizes, *[6_400] * 10]) if end < len(pcm)]
     for sound in np.split(pcm, ends):
         ear.hearing.hear(sound, agent_audible=False)
-    assert ear.asr.told == ["start", "finish"]
+    assert ear.asr.told[:2] == ["start", "finish"]
+    assert len(ear.asr.utterances) == 1, "what is waited for the result is counted in calls, and no part of this"
     assert sum(ear.asr.utterances[0] > 0) == 10 * TENTH

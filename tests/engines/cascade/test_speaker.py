@@ -132,6 +132,20 @@ def test_what_is_removed_is_no_longer_said_nor_made():
     assert stage.tts.texts == ["One."]
 
 
+def test_sound_of_an_old_part_is_not_taken_for_that_of_the_next():
+    stage = Stage()
+    old = stage.turn("One.")
+    stage.goes_on()
+    part = stage.tts.saying[CALL]
+    stage.speaker.remove(old)
+    stage.turn("Two.")
+    stage.goes_on()
+    assert stage.speaker.take(VoicePiece(CALL, part, np.ones(9_600, np.int16), done=True)) is None
+    assert stage.speaker.tell(held=False) is None
+    stage.says(0.4)
+    assert [piece.text for piece in stage.tells().speech] == ["Two."]
+
+
 def test_silence_takes_the_draft_along():
     stage = Stage()
     stage.turn("One.")

@@ -69,6 +69,15 @@ def test_the_newest_words_are_told_however_long_they_are():
     assert len(told(talk)[-1][1]) == MAX_CHARS + 1
 
 
+def test_old_words_are_left_out_by_the_half():
+    talk, begins = Talk(), []
+    for number in range(100):
+        talk.add(Entry(Voice.CALLER, f"{number} ".ljust(200, "x")))
+        begins.append(told(talk)[1][1].split()[0])
+    assert begins[-1] not in ("0", "99")
+    assert len(set(begins)) == 4, "of 20 000 characters, 4 000 at a time, after the first 8 000"
+
+
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=120))
 def test_the_begin_of_a_prompt_moves_seldom_and_what_is_told_stays_bounded(lengths: list[int]):
     talk, moves, before = Talk(), 0, None

@@ -143,6 +143,15 @@ def test_a_word_behind_the_sound_of_its_part_goes_out_before_those_of_the_next_p
     assert text_of(all_speech(spoken)) == "one two. three four."
 
 
+def test_a_voice_that_places_its_words_in_disorder_does_not_disorder_them():
+    spoken = turn("one two three.")
+    spoken.next_part()
+    spoken.sound(sound(1.2), [word("one", -0.4), word("two", 0.9), word("three.", 0.1)], exact_words=True)
+    spoken.part_over()
+    assert text_of(all_speech(spoken)) == "one two three."
+    assert spoken.heard_text(0.5) == "one"
+
+
 def test_what_was_heard_is_told_to_the_word_and_the_whole_text_at_the_end():
     spoken = turn("One  two three.")
     spoken.next_part()

@@ -28,6 +28,7 @@ from tests.model_worker.answers.server import MODEL as CHAT_MODEL
 from tests.model_worker.audio_interaction.fakes import render
 from tests.peers.base import KEY
 from tests.peers.cascade import CascadePeer
+from tests.peers.speech import MODEL as VOICE_MODEL
 from tests.peers.transcription import MODEL as EAR_MODEL
 
 TALKER = Brief(name="talker", engine="cascade", instructions="Answer in a few words.")
@@ -82,14 +83,14 @@ def _audio_interaction(url: str, briefs: Mapping[str, Brief]) -> Built:
 
 
 def build_cascade(url: str, briefs: Mapping[str, Brief], **limits_s: float) -> Built:
-    """The cascade with espeak-ng as its voice, on a ``CascadePeer``. ``limits_s``: of ``ChatSettings``."""
-    ear_url, chat_url = url.split()
+    """The cascade on a ``CascadePeer``; espeak-ng where that has no voice. ``limits_s``: of ``ChatSettings``."""
+    ear_url, chat_url, *voice_url = url.split()
     settings = {"base_url": chat_url, "model": CHAT_MODEL, "api_key": SecretStr(CHAT_KEY), **limits_s}
     return cascade.build(
         briefs,
         recognizer=PartSettings(url=ear_url, flavour="vllm", model=EAR_MODEL, key=SecretStr(KEY)),
         answers=OpenAiChat(ChatSettings.model_validate(settings)),
-        voice=None,
+        voice=PartSettings(url=voice_url[0], model=VOICE_MODEL, key=SecretStr(KEY)) if voice_url else None,
         links=WebSocketLinks(),
         vad=SileroVad,
         local_voice=EspeakTts,

@@ -17,6 +17,8 @@ from tests.engines.conformance.local import TALKER, build_cascade
 from tests.engines.subject import Reply, Script, Subject, line_noise, speaker
 from tests.model_worker.answers.server import ANYTHING, DONE, FIRST, Act, Plan, calls, says, words
 from tests.peers.cascade import CascadePeer
+from tests.peers.sound import turn_of
+from tests.peers.speech import Turn
 from tests.peers.transcription import SENTENCES, Fate
 from wire.ids import TurnId
 from wire.messages import Voice
@@ -45,9 +47,10 @@ def hosted(
     clean: bool = True,
     caller: Callable[[int, int], Pcm] = asker,
     line: Brief = TALKER,
+    voice: Sequence[Turn | int | None] | None = None,
 ) -> Iterator[tuple[Host, CascadePeer]]:
     build = partial(build_cascade, first_token_timeout_s=LATE_S, between_tokens_timeout_s=LATE_S)
-    with CascadePeer(script, fates=fates) as peer:
+    with CascadePeer(script, fates=fates, voice=voice) as peer:
         engine, shutdown = build(peer.url, {line.name: line})
         try:
             yield Host(Subject("cascade", CascadePeer, build, line, caller), engine), peer
@@ -209,3 +212,36 @@ def test_a_function_that_the_model_calls_is_done_when_its_words_were_played() ->
         assert caller.actions[0][1] == Action("transfer", {"to": "+15550100"})
         assert caller.turns[TurnId(1)].done
         assert "+15550100" not in str(peer.chat.requests), "the model never sees a number"
+
+
+def test_a_voice_on_a_server_says_it() -> None:
+    with hosted(voice=[]) as (host, peer):
+        caller = host.call()
+        assert says_in_the_end(host, caller, ANSWER)
+        assert peer.mouth is not None
+        assert " ".join(asked["input"] for asked in peer.mouth.asked).startswith(ANSWER)
+        assert tones_of(caller) == {0}
+
+
+@pytest.mark.parametrize("turn", [Turn.CUT, Turn.JSON, 503, 401], ids=str)
+def test_what_a_voice_does_not_say_this_machine_s_says(turn: Turn | int) -> None:
+    with hosted(voice=[turn]) as (host, _):
+        caller = host.call()
+        assert says_in_the_end(host, caller, ANSWER), "all of it, in whichever voice"
+        begun = turn is Turn.CUT
+        assert (0 in tones_of(caller)) is begun
+        assert None in tones_of(caller), "espeak-ng is no tone"
+
+
+def test_a_voice_that_fails_and_fails_costs_the_call() -> None:
+    with hosted(voice=[500] * 10) as (host, _):
+        caller = host.call()
+        assert host.until(lambda: caller.fault is not None)
+        assert "voice" in str(caller.fault)
+        assert ANSWER in heard(caller, Voice.AGENT), "until then this machine's said it"
+
+
+def tones_of(caller: Caller) -> set[int | None]:
+    """Which requests of the voice's server are in the first turn, a fifth of a second at a time."""
+    pcm, step = caller.turns[TurnId(1)].sound, caller.rate_hz // 5
+    return {turn_of(pcm[at : at + step], caller.rate_hz) for at in range(0, len(pcm) - step, step)}
