@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic_settings import BaseSettings
 
 from gateway.config import GatewayConfig
 from model_worker.config import WorkerConfig
@@ -16,7 +17,7 @@ from model_worker.config import WorkerConfig
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILE = DEPLOY / "compose.yaml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())["services"]
-OURS = {"gateway": GatewayConfig, "worker": WorkerConfig, "worker-gpu": WorkerConfig}
+OURS: dict[str, type[BaseSettings]] = {"gateway": GatewayConfig, "worker": WorkerConfig, "worker-gpu": WorkerConfig}
 
 
 def test_it_is_a_compose_file() -> None:
